@@ -1,20 +1,40 @@
 """Fixtures and rules every test shares."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 SHARED = Path(os.environ.get("MRCLIP_SHARED", Path(__file__).parents[2] / "shared")).resolve()
+PEERS_REQUIRED = os.environ.get("MRCLIP_PEERS") == "required"
+# Debian keeps the servers' programs out of an ordinary user's PATH.
+SEARCH = os.pathsep.join(
+    [os.environ.get("PATH", ""), "/usr/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
+)
+
+
+def missing_peers(item: pytest.Item) -> list[str]:
+    """The programs that the test's `peer` markers name and this machine lacks."""
+    names = [str(name) for marker in item.iter_markers("peer") for name in marker.args]
+    return [name for name in names if shutil.which(name, path=SEARCH) is None]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out tests on shared data where there is none; it lies beside the checkout, not in it."""
-    if SHARED.is_dir():
-        return
+    """Leave out what this machine cannot run, unless it was said that it must."""
     for item in items:
-        if item.get_closest_marker("shared_data"):
+        if item.get_closest_marker("peer") and not any(m.args for m in item.iter_markers("peer")):
+            raise pytest.UsageError(f"{item.nodeid}: the `peer` marker must name its programs")
+        if item.get_closest_marker("shared_data") and not SHARED.is_dir():
             item.add_marker(pytest.mark.skip(reason=f"shared data is not at {SHARED}"))
+        if not PEERS_REQUIRED and (missing := missing_peers(item)):
+            item.add_marker(pytest.mark.skip(reason=f"missing: {', '.join(missing)} (make peers, as root)"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Where peers are required, a missing one is a failure with its name."""
+    if missing := missing_peers(item):
+        pytest.fail(f"missing peers: {', '.join(missing)}; run `make peers` as root", pytrace=False)
 
 
 @pytest.fixture(scope="session")

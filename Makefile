@@ -1,0 +1,49 @@
+# Two commands are enough: `make demo` shows the main job, `make test` proves it. Each does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+STUDY ?=
+OUTPUT ?= demo-output
+
+.PHONY: install demo test peers check bench clean
+.DEFAULT_GOAL := install
+
+install: $(VENV)/.base
+
+demo: $(VENV)/.base
+	$(BIN)/mrclip demo --output "$(OUTPUT)" $(if $(STUDY),--study "$(STUDY)")
+
+test: $(VENV)/.test peers
+	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+peers:
+	sh tests/install_peers.sh
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+bench: $(VENV)/.test peers
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo-output runs .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+# Debian keeps venv in a package of its own.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mrclip needs Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv; } \
+		|| { echo "python3-venv is missing: sudo apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: setup.cfg pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[cpu]'
+	@touch $@
+
+# torch and open_clip come as PyPI has them (several GB, CUDA libraries included); they run on CPU too.
+$(VENV)/.test: setup.cfg pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[cpu,postgres,training,test]'
+	@touch $(VENV)/.base $@

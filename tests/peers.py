@@ -108,8 +108,9 @@ class StoreScp:
 
 @contextmanager
 def storescp(tmp_path: Path, *options: str, port: int | None = None) -> Iterator[StoreScp]:
-    """DCMTK's storescp on a free port (or the given one), storing what it receives bit for bit (`received/MR.<SOPInstanceUID>`).
+    """DCMTK's storescp on a free port (or the given one), storing what it receives bit for bit.
 
+    Files are named by modality and SOP Instance UID, as in `received/MR.1.2.3`.
     `options` go before the port, e.g. "--refuse" (no association) or "+xs"; the default accepts every transfer syntax.
     """
     folder = tmp_path / "received"

@@ -1,0 +1,161 @@
+"""The values that go into the ledger and come out of it; frozen, without a database behind them.
+
+Times are timezone-aware UTC. A reading is known by its key: the Series Instance UID, the digest of the sorted
+SOP Instance UIDs that were read, and the reader digest. Everything that a report says about itself derives from
+the key and from `Job.created_at`, so a report that is made twice is the same bytes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Literal
+
+from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
+
+SeriesState = Literal["receiving", "reading", "read", "answered", "quarantined"]
+DeliveryState = Literal["pending", "sending", "delivered", "dead"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReceivedInstance:
+    """What the ledger keeps of an instance whose bytes are whole in the spool."""
+
+    study_instance_uid: StudyInstanceUid
+    series_instance_uid: SeriesInstanceUid
+    sop_instance_uid: SopInstanceUid
+    sop_class_uid: str
+    modality: str | None = None  # Modality (0008,0060)
+    calling_aet: str | None = None  # None: not received over DICOM
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One reading of one series, leased to an owner. Read exactly `sop_instance_uids`, no file that came later."""
+
+    study_instance_uid: StudyInstanceUid
+    series_instance_uid: SeriesInstanceUid
+    modality: str | None
+    sop_instance_uids: tuple[SopInstanceUid, ...]  # sorted
+    instances_digest: str  # instances_digest(sop_instance_uids)
+    reader_digest: str
+    created_at: datetime  # when this key was first claimed; the date and time that its report carries
+    predecessor_uid: SopInstanceUid | None  # the report that this one supersedes (0040,A360)
+    attempt: int  # from 1
+    owner: str
+    token: int  # grows with every claim of the series: a lease that was lost cannot be used again
+    lease_until: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportRow:
+    """A report that lies in the spool."""
+
+    sop_instance_uid: SopInstanceUid
+    sop_class_uid: str
+    series_instance_uid: SeriesInstanceUid  # of the report, not of the series it is about
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a reading came to. Its report, where there is one, is in the spool already."""
+
+    document: str  # one entry of `series` in mrclip.reading/1, as JSON
+    contrast: str | None
+    score: float
+    p_value: float | None
+    flagged: bool
+    report: ReportRow | None
+    reason: str | None = None  # why there is no report; None where there is one
+    destinations: tuple[str, ...] = ()  # names of those that get the report
+
+    def __post_init__(self) -> None:
+        if self.report is None and self.destinations:
+            raise ValueError("an outcome without a report has no destinations")
+        if (self.report is None) != (self.reason is not None):
+            raise ValueError("an outcome has either a report or a reason why there is none")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadingRow:
+    """A reading that was finished, with its key."""
+
+    instances_digest: str
+    reader_digest: str
+    created_at: datetime
+    finished_at: datetime
+    predecessor_uid: SopInstanceUid | None
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """One report on its way to one destination, leased."""
+
+    id: int
+    source_series_uid: SeriesInstanceUid  # the series that was read; with the report's UID it finds the file
+    report: ReportRow
+    destination: str
+    attempt: int  # from 1
+    created_at: datetime  # when it was first owed
+    owner: str
+    token: int
+    lease_until: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryRow:
+    """Where one delivery stands."""
+
+    id: int
+    report_uid: SopInstanceUid
+    destination: str
+    state: DeliveryState
+    attempts: int
+    next_at: datetime | None  # next attempt, or the end of the lease; None once delivered or dead
+    reason: str | None  # why the last attempt failed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesSummary:
+    """One line of a page of series."""
+
+    key: int  # grows with arrival; pages go on after it
+    study_instance_uid: StudyInstanceUid
+    series_instance_uid: SeriesInstanceUid
+    modality: str | None
+    state: SeriesState
+    instances: int
+    attempts: int
+    reason: str | None  # of the last failure, or why the series got no report
+    first_at: datetime
+    last_at: datetime
+    due_at: datetime | None  # while receiving
+    lease_until: datetime | None  # while reading
+    contrast: str | None
+    score: float | None
+    flagged: bool | None  # None: not read yet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesRecord:
+    """Everything the ledger knows about one series."""
+
+    summary: SeriesSummary
+    reading: ReadingRow | None  # the one that holds now
+    reports: tuple[ReportRow, ...]  # oldest first; the last one supersedes the others
+    deliveries: tuple[DeliveryRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """How many series and deliveries there are in each state; every state is a key."""
+
+    series: Mapping[SeriesState, int]
+    deliveries: Mapping[DeliveryState, int]
+
+
+def instances_digest(uids: Iterable[SopInstanceUid]) -> str:
+    """SHA-256 (hex) over the sorted SOP Instance UIDs (0008,0018), one a line; a UID that comes twice counts once."""
+    return sha256("\n".join(sorted(set(uids))).encode("ascii")).hexdigest()

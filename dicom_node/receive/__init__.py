@@ -1,0 +1,1 @@
+"""From an association to bytes that are safe in the spool."""

@@ -103,6 +103,8 @@ class StackReading:
     header: Mapping[str, float | str | None]  # what the file says, in DICOM units, never repaired
     inconsistency: Inconsistency
     findings: tuple[Finding, ...]
+    # A frame that stands for the stack where nothing was encoded, so that a report can point at it; not in the JSON.
+    example: EncodedImage | None = None
 
     def __post_init__(self) -> None:
         if (self.status == "read") != (self.reason is None):
@@ -184,7 +186,7 @@ class Reading:
 
 
 def _stack_json(stack: StackReading) -> dict[str, Any]:
-    document = {name: getattr(stack, name) for name in StackReading.__slots__}
+    document = {name: getattr(stack, name) for name in StackReading.__slots__ if name != "example"}
     for name in ("reason", "contrast", "inconsistency"):
         document[name] = None if document[name] is None else asdict(document[name])
     for name in ("images", "findings"):

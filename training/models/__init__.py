@@ -1,0 +1,1 @@
+"""Image and metadata towers behind one interface."""

@@ -1,0 +1,22 @@
+"""Who reads and when: all that a report says beyond its reading. Free of highdicom, so that anybody may import it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from inference.identifiers import SopInstanceUid
+from inference.reading import ModelIdentity
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportContext:
+    """The reader, its rules and model, the time of the reading, and the report that this one replaces."""
+
+    reader_digest: str  # SHA-256 in hexadecimal: bundle, site calibration, rules, alarm rate
+    rules_version: str
+    model: ModelIdentity | None  # None: rules only
+    created_at: datetime  # with its zone; written in the zone of the study where its images name one
+    predecessor_sop_instance_uid: SopInstanceUid | None = None
+
+    def __post_init__(self) -> None:
+        if self.created_at.tzinfo is None:
+            raise ValueError("created_at has no time zone")

@@ -1,0 +1,1 @@
+"""What runs inside Orthanc: nothing here imports the rest of mrclip."""

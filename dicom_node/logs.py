@@ -1,0 +1,69 @@
+"""Logs as events, one JSON object a line on standard error, with fields from one list: no patient can get in.
+
+Texts of other people's exceptions and warnings may quote the values they choke on, so their type and place are logged
+and their text is not.
+"""
+
+import json
+import logging
+import traceback
+import warnings
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, TextIO
+
+FIELDS: Final = frozenset(
+    {
+        "address", "ae_title", "attempt", "code", "count", "delivery_id", "destination", "host", "instances", "port",
+        "ports", "reader_digest", "reason", "seconds", "series_uid", "sop_class_uid", "sop_instance_uid", "state",
+        "status", "task",
+    }
+)  # fmt: skip
+
+
+class EventFormatter(logging.Formatter):
+    """One JSON object a record: time, level, logger, event and the allowed fields it carries."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of `record`; an exception becomes its type and its places."""
+        event: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        event.update({name: value for name, value in record.__dict__.items() if name in FIELDS})
+        if record.exc_info and record.exc_info[0] is not None:
+            event["exception"] = record.exc_info[0].__name__
+            event["at"] = _places(record.exc_info[2])
+        return json.dumps(event, default=str)
+
+
+def _places(trace: TracebackType | None) -> list[str]:
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    logging.getLogger("warnings").debug("%s at %s:%d", category.__name__, filename, lineno)
+
+
+def set_up(level: str = "INFO") -> None:
+    """Send this process's events to standard error; other people's loggers speak only from ERROR on, without text."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(EventFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.ERROR)
+    for name in ("dicom_node", "inference"):
+        logging.getLogger(name).setLevel(level)
+    for name in ("pydicom", "pynetdicom", "highdicom"):
+        logging.getLogger(name).handlers[:] = [logging.NullHandler()]
+        logging.getLogger(name).propagate = False
+    warnings.showwarning = _log_warning

@@ -1,0 +1,124 @@
+"""The part of the ledger that knows which report still has to get where."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from dicom_node.ledger.lifecycle import transition
+from dicom_node.ledger.models import DeliveryOrder, Reading, Series
+from dicom_node.ledger.part import LedgerPart, filled, locked
+from dicom_node.ledger.records import Delivery, ReportRow
+from inference.identifiers import SeriesInstanceUid, SopInstanceUid
+
+_OPEN = DeliveryOrder.state.in_(("pending", "sending"))
+
+
+class Deliveries(LedgerPart):
+    """Deliveries are leased like readings: `next_at` is the next attempt while pending, the end of the lease after."""
+
+    def due_deliveries(self, now: datetime, limit: int) -> list[int]:
+        """Deliveries to be tried, the longest due first."""
+        due = select(DeliveryOrder.id).where(_OPEN, DeliveryOrder.next_at <= now)
+        with self._transactions.read() as session:
+            return list(session.scalars(due.order_by(DeliveryOrder.next_at).limit(limit)))
+
+    def claim_delivery(self, delivery_id: int, *, owner: str, now: datetime, lease_s: float) -> Delivery | None:
+        """Lease a delivery that is due; None if somebody else has it, it is not due or there is no such delivery."""
+        due = select(DeliveryOrder).where(DeliveryOrder.id == delivery_id, _OPEN, DeliveryOrder.next_at <= now)
+        with self._transactions.write() as session:
+            row = session.scalars(due.with_for_update(skip_locked=True)).one_or_none()
+            if row is None:
+                return None
+            row.state, row.lease_owner, row.next_at = "sending", owner, now + timedelta(seconds=lease_s)
+            row.attempts, row.token = row.attempts + 1, row.token + 1
+            return _delivery(session, row, owner)
+
+    def renew_delivery(self, delivery: Delivery, *, now: datetime, lease_s: float) -> bool:
+        """Lengthen the lease of a delivery that takes long; False if somebody else has it by now."""
+        statement = (
+            update(DeliveryOrder)
+            .where(DeliveryOrder.id == delivery.id, DeliveryOrder.state == "sending")
+            .where(DeliveryOrder.token == delivery.token)
+            .values(next_at=now + timedelta(seconds=lease_s))
+            .returning(DeliveryOrder.id)
+        )
+        with self._transactions.write() as session:
+            return session.execute(statement).one_or_none() is not None
+
+    def delivered(self, delivery: Delivery, *, now: datetime) -> bool:
+        """The destination has the report; its series is answered once nothing of its reading is left to deliver.
+
+        False if the lease was lost.
+        """
+        with self._transactions.write() as session:
+            series = locked(session, delivery.source_series_uid)  # before the delivery, as `finish` does
+            row = _held(session, delivery)
+            if series is None or row is None:
+                return False
+            row.state, row.lease_owner, row.next_at, row.reason = "delivered", None, None, None
+            session.flush()
+            if series.state == "read" and series.reading_id == row.reading_id and not _owed(session, row.reading_id):
+                series.state = transition(series.state, "delivered-all")
+            return True
+
+    def delivery_failed(self, delivery: Delivery, reason: str, *, now: datetime, retry_at: datetime | None) -> bool:
+        """The attempt failed: due again at `retry_at`, or dead with `reason` if that is None.
+
+        False if the lease was lost.
+        """
+        with self._transactions.write() as session:
+            row = _held(session, delivery)
+            if row is None:
+                return False
+            row.state, row.lease_owner, row.reason = "pending", None, reason
+            row.next_at = None if retry_at is None else max(retry_at, now)
+            if retry_at is None:
+                row.state = "dead"
+            return True
+
+    def revive_deliveries(self, *, now: datetime, destination: str | None = None) -> int:
+        """Make dead deliveries (to `destination`, or all) due again; how many there were."""
+        dead = update(DeliveryOrder).where(DeliveryOrder.state == "dead")
+        if destination is not None:
+            dead = dead.where(DeliveryOrder.destination == destination)
+        with self._transactions.write() as session:
+            revived = dead.values(state="pending", attempts=0, next_at=now).returning(DeliveryOrder.id)
+            return len(session.execute(revived).all())
+
+
+def _held(session: Session, delivery: Delivery) -> DeliveryOrder | None:
+    statement = select(DeliveryOrder).where(
+        DeliveryOrder.id == delivery.id, DeliveryOrder.state == "sending", DeliveryOrder.token == delivery.token
+    )
+    return session.scalars(statement.with_for_update()).one_or_none()
+
+
+def _owed(session: Session, reading_id: int) -> bool:
+    owed = select(DeliveryOrder.id).where(DeliveryOrder.reading_id == reading_id, DeliveryOrder.state != "delivered")
+    return session.scalars(owed.limit(1)).one_or_none() is not None
+
+
+def _delivery(session: Session, row: DeliveryOrder, owner: str) -> Delivery:
+    found = select(Reading, Series.series_uid).join(Series, Series.id == Reading.series_id)
+    reading, series_uid = session.execute(found.where(Reading.id == row.reading_id)).tuples().one()
+    return Delivery(
+        id=row.id,
+        source_series_uid=SeriesInstanceUid(series_uid),
+        report=report_row(reading),
+        destination=row.destination,
+        attempt=row.attempts,
+        created_at=row.created_at,
+        owner=owner,
+        token=row.token,
+        lease_until=filled(row.next_at),
+    )
+
+
+def report_row(reading: Reading) -> ReportRow:
+    """The report of a reading that has one."""
+    return ReportRow(
+        sop_instance_uid=SopInstanceUid(filled(reading.report_uid)),
+        sop_class_uid=filled(reading.report_class_uid),
+        series_instance_uid=SeriesInstanceUid(filled(reading.report_series_uid)),
+    )

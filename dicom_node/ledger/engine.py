@@ -1,0 +1,99 @@
+"""Opens the ledger's database and runs transactions in it: a SQLite file, or PostgreSQL by URL, with the same code."""
+
+import sqlite3
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
+
+from dicom_node.errors import LedgerUnavailableError, SettingsError
+
+_READ_ONLY: Final = "mrclip_read_only"
+
+
+def open_engine(url: str, *, busy_timeout_s: float = 30) -> Engine:
+    """An engine for `url`: sqlite:///file or postgresql://…; a writer that waits longer than the timeout fails.
+
+    Raises SettingsError for any other database.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:  # its text quotes the URL, which may hold a password
+        raise SettingsError("ledger.database_url is not a database URL") from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            return _sqlite(parsed, busy_timeout_s)
+        case "postgresql":
+            return _postgresql(parsed, busy_timeout_s)
+        case other:
+            raise SettingsError(f"ledger.database_url names {other}; must be sqlite or postgresql")
+
+
+class Transactions:
+    """Every use of the database is one transaction: `write` or `read`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reading = engine.execution_options(**{_READ_ONLY: True})
+        # SQLite has one writer. Threads of this process queue up here, fairly and asleep, instead of in the
+        # database's busy handler, which polls; other processes still meet there.
+        self._turn = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
+
+    @contextmanager
+    def write(self) -> Generator[Session]:
+        """One transaction that may write; it is committed unless the block raises.
+
+        Raises LedgerUnavailableError where the database does not answer or stays locked.
+        """
+        with self._turn, _translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Generator[Session]:
+        """One transaction that sees one state of the database and waits for no writer."""
+        with _translated(), Session(self._reading) as session, session.begin():
+            yield session
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        # The text of the error quotes the statement and its values.
+        cause = getattr(error, "orig", None)
+        raise LedgerUnavailableError(f"the ledger does not answer: {type(cause or error).__name__}") from error
+
+
+def _sqlite(url: URL, busy_timeout_s: float) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": busy_timeout_s, "isolation_level": None})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # synchronous=NORMAL: with a write-ahead log a killed process loses nothing and a power cut the last moments, never
+    # the database. The spool, which is synced, is the truth: `reconcile` takes those moments in again at the start.
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # The driver begins no transaction of its own (isolation_level=None). A writer takes the lock at once: a
+    # transaction that reads first and writes later cannot wait for the lock, SQLite makes it fail.
+    read_only = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _postgresql(url: URL, busy_timeout_s: float) -> Engine:
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        connect_args={"options": f"-c lock_timeout={int(busy_timeout_s * 1000)}"},
+    )

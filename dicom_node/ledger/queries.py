@@ -1,0 +1,136 @@
+"""The part of the ledger that people and pages ask; it changes nothing."""
+
+from typing import get_args
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from dicom_node.ledger.deliveries import report_row
+from dicom_node.ledger.models import DeliveryOrder, Reading, Series
+from dicom_node.ledger.part import LedgerPart, filled
+from dicom_node.ledger.records import (
+    Counts,
+    DeliveryRow,
+    DeliveryState,
+    Outcome,
+    ReadingRow,
+    ReportRow,
+    SeriesRecord,
+    SeriesState,
+    SeriesSummary,
+)
+from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
+
+
+class Queries(LedgerPart):
+    """What is there, in which state, and why."""
+
+    def series(self, uid: SeriesInstanceUid) -> SeriesRecord | None:
+        """Everything about one series; None if it is not known."""
+        with self._transactions.read() as session:
+            row = session.scalars(select(Series).where(Series.series_uid == uid)).one_or_none()
+            return None if row is None else _record(session, row)
+
+    def page(
+        self,
+        *,
+        state: SeriesState | None = None,
+        flagged: bool | None = None,
+        after: int | None = None,
+        limit: int = 100,
+    ) -> list[SeriesSummary]:
+        """At most `limit` series, the newest first, going on after the key of the last one seen."""
+        statement = select(Series).order_by(Series.id.desc()).limit(limit)
+        if state is not None:
+            statement = statement.where(Series.state == state)
+        if flagged is not None:
+            statement = statement.where(Series.flagged == flagged)
+        if after is not None:
+            statement = statement.where(Series.id < after)
+        with self._transactions.read() as session:
+            return [_summary(row) for row in session.scalars(statement)]
+
+    def counts(self) -> Counts:
+        """How many series and deliveries are in each state."""
+        with self._transactions.read() as session:
+            by_series = dict(session.execute(select(Series.state, func.count()).group_by(Series.state)).tuples().all())
+            by_delivery = dict(
+                session.execute(select(DeliveryOrder.state, func.count()).group_by(DeliveryOrder.state)).tuples().all()
+            )
+        return Counts(
+            series={state: by_series.get(state, 0) for state in get_args(SeriesState)},
+            deliveries={state: by_delivery.get(state, 0) for state in get_args(DeliveryState)},
+        )
+
+
+def _record(session: Session, row: Series) -> SeriesRecord:
+    finished = select(Reading).where(Reading.series_id == row.id, Reading.finished_at.is_not(None))
+    readings = session.scalars(finished.order_by(Reading.finished_at, Reading.id)).all()
+    reported = {reading.id: report_row(reading) for reading in readings if reading.report_uid is not None}
+    orders = session.scalars(
+        select(DeliveryOrder).where(DeliveryOrder.reading_id.in_(reported)).order_by(DeliveryOrder.id)
+    )
+    current = next((reading for reading in readings if reading.id == row.reading_id), None)
+    deliveries = tuple(_delivery(order, reported[order.reading_id]) for order in orders)
+    return SeriesRecord(
+        summary=_summary(row),
+        reading=None if current is None else _reading(current, deliveries),
+        reports=tuple(reported.values()),
+        deliveries=deliveries,
+    )
+
+
+def _summary(row: Series) -> SeriesSummary:
+    return SeriesSummary(
+        key=row.id,
+        study_instance_uid=StudyInstanceUid(row.study_uid),
+        series_instance_uid=SeriesInstanceUid(row.series_uid),
+        modality=row.modality,
+        state=row.state,
+        instances=row.instances,
+        attempts=row.attempts,
+        reason=row.reason,
+        first_at=row.first_at,
+        last_at=row.last_at,
+        due_at=row.due_at if row.state == "receiving" else None,
+        lease_until=row.lease_until,
+        contrast=row.contrast,
+        score=row.score,
+        flagged=row.flagged,
+    )
+
+
+def _reading(row: Reading, deliveries: tuple[DeliveryRow, ...]) -> ReadingRow:
+    report = None if row.report_uid is None else report_row(row)
+    mine = [
+        delivery for delivery in deliveries if report is not None and delivery.report_uid == report.sop_instance_uid
+    ]
+    return ReadingRow(
+        instances_digest=row.instances_digest,
+        reader_digest=row.reader_digest,
+        created_at=row.created_at,
+        finished_at=filled(row.finished_at),
+        predecessor_uid=None if row.predecessor_uid is None else SopInstanceUid(row.predecessor_uid),
+        outcome=Outcome(
+            document=filled(row.document),
+            contrast=row.contrast,
+            score=filled(row.score),
+            p_value=row.p_value,
+            flagged=bool(row.flagged),
+            report=report,
+            reason=row.reason,
+            destinations=tuple(delivery.destination for delivery in mine),
+        ),
+    )
+
+
+def _delivery(order: DeliveryOrder, report: ReportRow) -> DeliveryRow:
+    return DeliveryRow(
+        id=order.id,
+        report_uid=report.sop_instance_uid,
+        destination=order.destination,
+        state=order.state,
+        attempts=order.attempts,
+        next_at=order.next_at,
+        reason=order.reason,
+    )

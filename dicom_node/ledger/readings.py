@@ -1,0 +1,214 @@
+"""The part of the ledger that gives out work and takes in what became of it."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from dicom_node.ledger.lifecycle import SeriesEvent, transition
+from dicom_node.ledger.models import DeliveryOrder, Reading, Series
+from dicom_node.ledger.part import LedgerPart, filled, insert_new, instance_uids, locked
+from dicom_node.ledger.records import Job, Outcome, instances_digest
+from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
+
+# Events after which a series starts afresh, with all its attempts before it.
+_FRESH: Final = frozenset({"finished", "outgrown", "requested", "reader-changed"})
+
+_NEW_DELIVERY: Final = insert_new(DeliveryOrder, DeliveryOrder.id)
+
+
+class Readings(LedgerPart):
+    """Series are leased, read, and read again when they grew, when their reader changed or when somebody asks."""
+
+    def due(self, now: datetime, limit: int) -> list[SeriesInstanceUid]:
+        """Series to be read, the longest due first: received and quiet, or in the hands of an owner who was lost."""
+        waiting = select(Series.due_at, Series.series_uid).where(Series.state == "receiving", Series.due_at <= now)
+        lost = select(Series.lease_until, Series.series_uid).where(Series.state == "reading", Series.lease_until <= now)
+        with self._transactions.read() as session:
+            rows = [
+                *session.execute(waiting.order_by(Series.due_at).limit(limit)).tuples(),
+                *session.execute(lost.order_by(Series.lease_until).limit(limit)).tuples(),
+            ]
+        return [SeriesInstanceUid(uid) for _, uid in sorted(rows, key=lambda row: row[0] or now)[:limit]]
+
+    def claim(
+        self, series: SeriesInstanceUid, *, owner: str, reader_digest: str, now: datetime, lease_s: float
+    ) -> Job | None:
+        """Lease a series that is due; None if somebody else has it or it is not due.
+
+        The first claim of a key fixes the time and the predecessor of its report. A series whose owner was lost
+        `max_attempts` times is quarantined instead.
+        """
+        with self._transactions.write() as session:
+            row = locked(session, series, wait=False)
+            if row is None or not self._take_back(row, now):
+                return None
+            row.state = transition(row.state, "claimed")
+            row.attempts, row.token = row.attempts + 1, row.token + 1
+            row.lease_owner, row.lease_until = owner, now + timedelta(seconds=lease_s)
+            row.due_at, row.reader_digest = None, reader_digest
+            uids = instance_uids(session, row)
+            reading = _reading(session, row, (instances_digest(uids), reader_digest), now)
+            return _job(row, reading, uids)
+
+    def _take_back(self, row: Series, now: datetime) -> bool:
+        """Whether the row can be claimed; the lease of an owner who was lost is ended first."""
+        if row.state == "reading" and row.lease_until is not None and row.lease_until <= now:
+            if row.attempts >= self._max_attempts:
+                _end(row, "gave-up", reason=f"whoever read it was lost, {row.attempts} times")
+                return False
+            _end(row, "lease-ran-out", due_at=row.lease_until)
+        return row.state == "receiving" and row.due_at is not None and row.due_at <= now
+
+    def renew(self, job: Job, *, now: datetime, lease_s: float) -> bool:
+        """Lengthen the lease of `job`; False if somebody else has the series by now."""
+        statement = (
+            update(Series)
+            .where(Series.series_uid == job.series_instance_uid, Series.state == "reading", Series.token == job.token)
+            .values(lease_until=now + timedelta(seconds=lease_s))
+            .returning(Series.id)
+        )
+        with self._transactions.write() as session:
+            return session.execute(statement).one_or_none() is not None
+
+    def finish(self, job: Job, outcome: Outcome, *, now: datetime) -> bool:
+        """Take in a reading, its report and its deliveries at once; False if the lease was lost and nothing is taken.
+
+        A series that grew meanwhile is due again when the quiet time of its newest instance is over. A delivery that
+        had been given up is tried again.
+        """
+        with self._transactions.write() as session:
+            row = _held(session, job)
+            if row is None:
+                return False
+            reading = _reading(session, row, (job.instances_digest, job.reader_digest), job.created_at)
+            _fill(reading, outcome, now)
+            row.reading_id, row.contrast = reading.id, outcome.contrast
+            row.score, row.flagged = outcome.score, outcome.flagged
+            undelivered = _order(session, reading, outcome.destinations, now)
+            grew = instances_digest(instance_uids(session, row)) != job.instances_digest
+            _end(
+                row,
+                "outgrown" if grew else "finished",
+                reason=outcome.reason,
+                due_at=(row.due_at or now) if grew else None,
+            )
+            if not undelivered:
+                row.state = transition(row.state, "delivered-all")
+            return True
+
+    def fail(self, job: Job, reason: str, *, now: datetime, retry_at: datetime) -> bool:
+        """The reading failed: due again at `retry_at`, or quarantined with `reason` after the last attempt.
+
+        False if the lease was lost. `reason` is shown to people and must not name the patient.
+        """
+        with self._transactions.write() as session:
+            row = _held(session, job)
+            if row is None:
+                return False
+            if row.attempts >= self._max_attempts:
+                _end(row, "gave-up", reason=reason)
+            else:
+                _end(row, "failed", reason=reason, due_at=max(retry_at, now))
+            return True
+
+    def request(self, series: SeriesInstanceUid, *, now: datetime) -> bool:
+        """Have a series read again, now; one that is being read is left at it. False if it is not known."""
+        with self._transactions.write() as session:
+            row = locked(session, series)
+            if row is None:
+                return False
+            if row.state != "reading":
+                _end(row, "requested", due_at=now)
+            return True
+
+    def reread(self, reader_digest: str, *, now: datetime, limit: int) -> int:
+        """Make at most `limit` series due, newest first, that another reader read or failed at; how many there were."""
+        outdated = (
+            select(Series)
+            .where(Series.state.in_(("read", "answered", "quarantined")))
+            .where(or_(Series.reader_digest != reader_digest, Series.reader_digest.is_(None)))
+            .order_by(Series.id.desc())
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        with self._transactions.write() as session:
+            rows = session.scalars(outdated).all()
+            for row in rows:
+                _end(row, "reader-changed", due_at=now)
+            return len(rows)
+
+
+def _held(session: Session, job: Job) -> Series | None:
+    """The row of the job's series if the job still holds it (a lease that ran out and that nobody took counts)."""
+    row = locked(session, job.series_instance_uid)
+    return row if row is not None and row.state == "reading" and row.token == job.token else None
+
+
+def _end(row: Series, event: SeriesEvent, *, reason: str | None = None, due_at: datetime | None = None) -> None:
+    row.state = transition(row.state, event)
+    row.lease_owner = row.lease_until = None
+    row.due_at, row.reason = due_at, reason
+    if event in _FRESH:
+        row.attempts = 0
+
+
+def _reading(session: Session, row: Series, digests: tuple[str, str], created_at: datetime) -> Reading:
+    """The reading of this key, made if this is the first time that anybody asks for it."""
+    instances, reader = digests
+    key = {"series_id": row.id, "instances_digest": instances, "reader_digest": reader}
+    found = session.scalars(select(Reading).filter_by(**key)).one_or_none()
+    if found is None:
+        found = Reading(**key, created_at=created_at, predecessor_uid=_newest_report(session, row))
+        session.add(found)
+        session.flush()
+    return found
+
+
+def _newest_report(session: Session, row: Series) -> str | None:
+    newest = select(Reading.report_uid).where(Reading.series_id == row.id, Reading.report_uid.is_not(None))
+    return session.scalars(newest.order_by(Reading.finished_at.desc(), Reading.id.desc()).limit(1)).one_or_none()
+
+
+def _job(row: Series, reading: Reading, uids: tuple[SopInstanceUid, ...]) -> Job:
+    return Job(
+        study_instance_uid=StudyInstanceUid(row.study_uid),
+        series_instance_uid=SeriesInstanceUid(row.series_uid),
+        modality=row.modality,
+        sop_instance_uids=uids,
+        instances_digest=reading.instances_digest,
+        reader_digest=reading.reader_digest,
+        created_at=reading.created_at,
+        predecessor_uid=None if reading.predecessor_uid is None else SopInstanceUid(reading.predecessor_uid),
+        attempt=row.attempts,
+        owner=filled(row.lease_owner),
+        token=row.token,
+        lease_until=filled(row.lease_until),
+    )
+
+
+def _fill(reading: Reading, outcome: Outcome, now: datetime) -> None:
+    reading.finished_at, reading.document, reading.reason = now, outcome.document, outcome.reason
+    reading.contrast, reading.score = outcome.contrast, outcome.score
+    reading.p_value, reading.flagged = outcome.p_value, outcome.flagged
+    if outcome.report is not None:
+        reading.report_uid = outcome.report.sop_instance_uid
+        reading.report_class_uid = outcome.report.sop_class_uid
+        reading.report_series_uid = outcome.report.series_instance_uid
+
+
+def _order(session: Session, reading: Reading, destinations: tuple[str, ...], now: datetime) -> bool:
+    """Owe the report to each destination, once; whether any delivery of this reading is still owed."""
+    fresh = {"state": "pending", "attempts": 0, "created_at": now, "next_at": now, "token": 0}
+    rows = [{"reading_id": reading.id, "destination": name, **fresh} for name in destinations]
+    for row in rows:
+        session.execute(_NEW_DELIVERY[session.get_bind().dialect.name], row)
+    mine = DeliveryOrder.reading_id == reading.id
+    session.execute(
+        update(DeliveryOrder)
+        .where(mine, DeliveryOrder.state == "dead")
+        .values(state="pending", attempts=0, next_at=now)
+    )
+    owed = select(DeliveryOrder.id).where(mine, DeliveryOrder.state != "delivered").limit(1)
+    return session.scalars(owed).one_or_none() is not None

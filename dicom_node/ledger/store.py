@@ -1,0 +1,14 @@
+"""The ledger as one object: an index over the spool, in SQLite or PostgreSQL.
+
+Every method is one transaction, every time an argument. Methods raise `LedgerUnavailableError` where the database does
+not answer; nothing is half done then, and doing it again is harmless.
+"""
+
+from dicom_node.ledger.arrivals import Arrivals
+from dicom_node.ledger.deliveries import Deliveries
+from dicom_node.ledger.queries import Queries
+from dicom_node.ledger.readings import Readings
+
+
+class Ledger(Arrivals, Readings, Deliveries, Queries):
+    """Which instances arrived, what is due, who reads it, what became of it and where that still has to go."""

@@ -50,10 +50,10 @@ class Arrivals(LedgerPart):
 
 def _record(connection: Connection, instance: ReceivedInstance, now: datetime, due_at: datetime) -> None:
     dialect, uid = connection.dialect.name, {"uid": instance.series_instance_uid}
-    row = connection.execute(_FIND, uid).tuples().one_or_none()
+    row = connection.execute(_FIND, uid).one_or_none()
     if row is None:  # another connection may insert it at the same moment: the row is the same for both
         connection.execute(_NEW_SERIES[dialect], _first(instance, now, due_at))
-        row = connection.execute(_FIND, uid).tuples().one()
+        row = connection.execute(_FIND, uid).one()
     series_id, state = row
     new = connection.execute(_NEW_INSTANCE[dialect], _values(instance, series_id, now)).one_or_none() is not None
     if new:

@@ -101,7 +101,7 @@ def _owed(session: Session, reading_id: int) -> bool:
 
 def _delivery(session: Session, row: DeliveryOrder, owner: str) -> Delivery:
     found = select(Reading, Series.series_uid).join(Series, Series.id == Reading.series_id)
-    reading, series_uid = session.execute(found.where(Reading.id == row.reading_id)).tuples().one()
+    reading, series_uid = session.execute(found.where(Reading.id == row.reading_id)).one()
     return Delivery(
         id=row.id,
         source_series_uid=SeriesInstanceUid(series_uid),

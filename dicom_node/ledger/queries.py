@@ -53,9 +53,9 @@ class Queries(LedgerPart):
     def counts(self) -> Counts:
         """How many series and deliveries are in each state."""
         with self._transactions.read() as session:
-            by_series = dict(session.execute(select(Series.state, func.count()).group_by(Series.state)).tuples().all())
+            by_series = dict(session.execute(select(Series.state, func.count()).group_by(Series.state)).all())
             by_delivery = dict(
-                session.execute(select(DeliveryOrder.state, func.count()).group_by(DeliveryOrder.state)).tuples().all()
+                session.execute(select(DeliveryOrder.state, func.count()).group_by(DeliveryOrder.state)).all()
             )
         return Counts(
             series={state: by_series.get(state, 0) for state in get_args(SeriesState)},

@@ -27,8 +27,8 @@ class Readings(LedgerPart):
         lost = select(Series.lease_until, Series.series_uid).where(Series.state == "reading", Series.lease_until <= now)
         with self._transactions.read() as session:
             rows = [
-                *session.execute(waiting.order_by(Series.due_at).limit(limit)).tuples(),
-                *session.execute(lost.order_by(Series.lease_until).limit(limit)).tuples(),
+                *session.execute(waiting.order_by(Series.due_at).limit(limit)),
+                *session.execute(lost.order_by(Series.lease_until).limit(limit)),
             ]
         return [SeriesInstanceUid(uid) for _, uid in sorted(rows, key=lambda row: row[0] or now)[:limit]]
 

@@ -5,14 +5,15 @@ caption's fields follow as columns of their own (empty: absent), because labels 
 """
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from inference.atomic import replace_file
 from inference.captions import FIELDS, NUMERIC_FIELDS, YES_NO_FIELDS, Caption, Value, from_mapping
 from training.errors import RefusedError
-from training.files import write_whole
 
 COLUMNS: Final = ("filepath", "text", "label", "volume", "group", *FIELDS)
 _YES_NO: Final = {"true": True, "false": False}
@@ -32,12 +33,14 @@ class SliceRow:
 
 def write_rows(path: Path, rows: Iterable[SliceRow]) -> None:
     """Write `rows` as CSV; the file appears whole or not at all."""
-    with write_whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for row in rows:
-            fields = [_to_text(row.caption.get(field)) for field in FIELDS]
-            writer.writerow([row.filepath, row.text, row.label, row.volume, row.group, *fields])
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(COLUMNS)
+    for row in rows:
+        fields = [_to_text(row.caption.get(field)) for field in FIELDS]
+        writer.writerow([row.filepath, row.text, row.label, row.volume, row.group, *fields])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, table.getvalue().encode())
 
 
 def read_rows(path: Path) -> list[SliceRow]:

@@ -1,12 +1,17 @@
 """What a model is made of: the part of a recipe that a checkpoint carries to be built again."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, get_args
 
+from inference.captions import FIELDS, Template
 from training.errors import RefusedError
 
 IMAGE_LIBRARIES = ("timm", "open_clip")
 METADATA_KINDS = ("fields", "text")
+# Free text and the scanner's model name stay out: they name the protocol without describing the image.
+DEFAULT_FIELDS: Final = tuple(
+    field for field in FIELDS if field not in ("SeriesDescription", "ManufacturerModelName", "ScanOptions")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +44,18 @@ class MetadataTowerSpec:
     template: str = "extended"
     context_length: int = 98
     # fields only
+    fields: tuple[str, ...] = DEFAULT_FIELDS
     frequencies: int = 6  # sines and cosines of pi x 2^k x value, k < frequencies
     vocabulary_min_count: int = 3  # rarer values of a category are "other"
 
     def __post_init__(self) -> None:
         if self.kind not in METADATA_KINDS:
             raise RefusedError(f"model.metadata.kind is {self.kind!r}; must be one of {', '.join(METADATA_KINDS)}")
+        if self.template not in get_args(Template):
+            raise RefusedError(f"model.metadata.template is {self.template!r}; must be one of {get_args(Template)}")
+        unknown = sorted(set(self.fields) - set(FIELDS))
+        if unknown:
+            raise RefusedError(f"model.metadata.fields names {unknown[0]!r}, which is no caption field")
         if self.width % self.heads:
             raise RefusedError(f"model.metadata.width is {self.width}; must be a multiple of heads ({self.heads})")
 

@@ -31,10 +31,10 @@ class TextTower(nn.Module):
         return self.transformer(tokens)
 
 
-def clip_tokenizer(context_length: int) -> Tokenizer:
+def clip_tokenizer() -> Tokenizer:
     """CLIP's tokenizer from the vocabulary that open_clip carries, as a Hugging Face tokenizer.
 
-    Training and reading tokenize with this same object (`tokenizer.json` of the bundle). It equals
+    Training and reading tokenize with this same object (`tokenizer.json` of the bundle, `inference.tokens`). It equals
     `open_clip.SimpleTokenizer` on text that needs no repair: that one also mends broken Unicode and HTML entities.
     """
     vocabulary, merges = _byte_pairs()
@@ -56,8 +56,6 @@ def clip_tokenizer(context_length: int) -> Tokenizer:
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{_START} $A {_END}", special_tokens=[(_START, vocabulary[_START]), (_END, vocabulary[_END])]
     )
-    tokenizer.enable_truncation(max_length=context_length)
-    tokenizer.enable_padding(length=context_length, pad_id=0)
     return tokenizer
 
 

@@ -1,0 +1,181 @@
+"""What the node must know of an instance before it answers, and the file meta information that goes before its bytes.
+
+A data set comes from a peer who may mean harm. It is walked once, header by header and without recursion, as far as
+Series Instance UID (0020,000E); no value is decoded but the five that are asked for, and none is copied. A library that
+builds the data set would build whatever the peer nests or repeats in front of it.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from struct import Struct, pack
+from typing import Final
+
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from dicom_node.errors import CannotUnderstandError
+from dicom_node.report.uids import IMPLEMENTATION_CLASS_UID
+from inference import __version__
+from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, is_uid
+
+IMPLEMENTATION_VERSION_NAME: Final = f"MRCLIP_{__version__}"[:16]
+DEEPEST: Final = 64  # sequences in sequences; the deepest real data sets have about ten
+
+_SOP_CLASS, _SOP_INSTANCE, _MODALITY = 0x00080016, 0x00080018, 0x00080060
+_STUDY, _SERIES = 0x0020000D, 0x0020000E
+_WANTED: Final = frozenset({_SOP_CLASS, _SOP_INSTANCE, _MODALITY, _STUDY, _SERIES})
+_TRANSFER_SYNTAX: Final = 0x00020010
+_SENDER: Final = 0x00020017
+
+_ITEM_END, _SEQUENCE_END = 0xFFFEE00D, 0xFFFEE0DD
+_UNDEFINED: Final = 0xFFFFFFFF
+_LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # a length of four bytes (PS3.5 7.1.2)
+_PREAMBLE: Final = bytes(128) + b"DICM"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """What a data set says it is."""
+
+    study_instance_uid: StudyInstanceUid
+    series_instance_uid: SeriesInstanceUid
+    sop_instance_uid: SopInstanceUid
+    sop_class_uid: str
+    modality: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileMeta:
+    """What the file meta information of a file says, and where the data set begins."""
+
+    transfer_syntax_uid: str
+    sending_aet: str | None
+    data_set_offset: int
+
+
+def identify(data_set: bytes | memoryview, transfer_syntax_uid: str) -> Identity:
+    """The UIDs and the modality of an encoded data set; CannotUnderstandError where it cannot be read that far."""
+    little, implicit = transfer_syntax_uid != ExplicitVRBigEndian, transfer_syntax_uid == ImplicitVRLittleEndian
+    walk = _Walk(memoryview(data_set), little=little, implicit=implicit)
+    values = {tag: _text(value) for tag, value in walk.elements(last=_SERIES) if tag in _WANTED}
+    modality = values.get(_MODALITY, "")
+    return Identity(
+        study_instance_uid=StudyInstanceUid(_uid(values, _STUDY, "Study Instance UID")),
+        series_instance_uid=SeriesInstanceUid(_uid(values, _SERIES, "Series Instance UID")),
+        sop_instance_uid=SopInstanceUid(_uid(values, _SOP_INSTANCE, "SOP Instance UID")),
+        sop_class_uid=_uid(values, _SOP_CLASS, "SOP Class UID"),
+        modality=modality if 0 < len(modality) <= 16 else None,  # CS (PS3.5 6.2); it goes into a column of that width
+    )
+
+
+def read_file_meta(file: memoryview) -> FileMeta:
+    """The file meta information of a Part 10 file (PS3.10 7.1); CannotUnderstandError where it is none."""
+    if bytes(file[128:132]) != b"DICM":
+        raise CannotUnderstandError("the file has no DICM prefix (PS3.10 7.1)")
+    walk = _Walk(file, little=True, implicit=False, position=132)
+    values = {tag: _text(value) for tag, value in walk.elements(last=0x0002FFFF)}
+    syntax = values.get(_TRANSFER_SYNTAX, "")
+    if not is_uid(syntax):
+        raise CannotUnderstandError("Transfer Syntax UID (0002,0010) is missing or is not a UID")
+    return FileMeta(transfer_syntax_uid=syntax, sending_aet=values.get(_SENDER) or None, data_set_offset=walk.position)
+
+
+def file_meta(*, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, sending_aet: str | None) -> bytes:
+    """Preamble, prefix and file meta information (PS3.10 7.1), always in Explicit VR Little Endian."""
+    elements = b"".join(
+        (
+            pack("<HH2sHL2s", 0x0002, 0x0001, b"OB", 0, 2, b"\x00\x01"),
+            _short(0x0002, b"UI", sop_class_uid),
+            _short(0x0003, b"UI", sop_instance_uid),
+            _short(0x0010, b"UI", transfer_syntax_uid),
+            _short(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
+            _short(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+            b"" if sending_aet is None else _short(0x0017, b"AE", sending_aet),
+        )
+    )
+    return _PREAMBLE + pack("<HH2sHL", 0x0002, 0x0000, b"UL", 4, len(elements)) + elements
+
+
+def _short(element: int, vr: bytes, text: str) -> bytes:
+    value = text.encode("ascii", "replace")
+    if len(value) % 2:
+        value += b"\x00" if vr == b"UI" else b" "
+    return pack("<HH2sH", 0x0002, element, vr, len(value)) + value
+
+
+def _text(value: memoryview) -> str:
+    return bytes(value[:128]).decode("ascii", "replace").strip(" \x00")
+
+
+def _uid(values: dict[int, str], tag: int, name: str) -> str:
+    value = values.get(tag)
+    place = f"{name} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    if not value:
+        raise CannotUnderstandError(f"{place} is missing")
+    if not is_uid(value):  # what stands there instead may be anything, so it is not quoted
+        raise CannotUnderstandError(f"{place} is not a UID (PS3.5 9.1)")
+    return value
+
+
+class _Walk:
+    """Goes over an encoded data set from element to element, in one loop whatever is nested in it."""
+
+    def __init__(self, data: memoryview, *, little: bool, implicit: bool, position: int = 0) -> None:
+        self.position = position
+        self._data = data
+        order = "<" if little else ">"
+        self._tag, self._length, self._short_length = Struct(f"{order}HH"), Struct(f"{order}L"), Struct(f"{order}H")
+        # One entry for every sequence or item of undefined length that is open: whether it is in implicit VR.
+        self._open = [implicit]
+
+    def elements(self, *, last: int) -> Generator[tuple[int, memoryview]]:
+        """Tag and value of the elements at the top level up to tag `last`; sequences of undefined length are skipped.
+
+        `position` is then that of the first element that was not given. Raises CannotUnderstandError where the data
+        end inside an element or are nested deeper than `DEEPEST` sequences.
+        """
+        while self.position < len(self._data):
+            start, top = self.position, len(self._open) == 1
+            group, element = self._tag.unpack(self._take(4))
+            tag = group << 16 | element
+            if top and tag > last:
+                self.position = start
+                return
+            vr, length = self._vr_and_length(tag)
+            if length == _UNDEFINED:
+                self._enter(vr)
+            elif tag in (_ITEM_END, _SEQUENCE_END):
+                self._open.pop()
+            else:
+                value = self._take(length, tag)
+                if top:
+                    yield tag, value
+        if len(self._open) > 1:
+            raise CannotUnderstandError("the data set ends inside a sequence")
+
+    def _vr_and_length(self, tag: int) -> tuple[bytes, int]:
+        """VR (empty where it is implicit) and length; the position is then that of the value."""
+        if self._open[-1] or tag >> 16 == 0xFFFE:
+            return b"", self._length.unpack(self._take(4))[0]
+        vr = bytes(self._take(2))
+        if vr in _LONG_VRS:
+            self._take(2)
+            return vr, self._length.unpack(self._take(4))[0]
+        if not (vr.isalpha() and vr.isupper()):
+            raise CannotUnderstandError(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has no VR (PS3.5 7.1.2)")
+        return vr, self._short_length.unpack(self._take(2))[0]
+
+    def _enter(self, vr: bytes) -> None:
+        # An undefined length in UN holds implicit VR whatever is around it (PS3.5 6.2.2). A level is a sequence and
+        # its item, so there are two entries a level.
+        if len(self._open) > 2 * DEEPEST:
+            raise CannotUnderstandError(f"sequences are nested deeper than {DEEPEST} levels")
+        self._open.append(self._open[-1] or vr == b"UN")
+
+    def _take(self, length: int, tag: int | None = None) -> memoryview:
+        end = self.position + length
+        if end > len(self._data):
+            where = "an element" if tag is None else f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+            raise CannotUnderstandError(f"the data set ends inside {where}")
+        value = self._data[self.position : end]
+        self.position = end
+        return value

@@ -1,0 +1,219 @@
+"""The spool: the bytes of every instance as received, the reports made from them, and what contradicts either.
+
+    instances/<sha256 of Series Instance UID>/<sha256 of SOP Instance UID>.dcm    Part 10 files
+    conflicts/<sha256 of SOP Instance UID>-<sha256 of data set>.dcm               another data set under a known UID
+    reports/<sha256 of SOP Instance UID>.dcm, .json                               a report and the reading it reports
+
+A name that exists is a file that is whole. No path is built from a received string.
+"""
+
+import json
+import shutil
+from collections.abc import Generator, Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydicom import Dataset
+
+from dicom_node.errors import SpoolFullError
+from dicom_node.ledger.records import Job, Outcome, ReportRow
+from dicom_node.receive.files import PART, make_folder, sync_folder, write_whole
+from dicom_node.receive.part10 import file_meta, read_file_meta
+from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
+
+Arrival = Literal["stored", "duplicate", "conflict"]
+
+_REMEMBERED: Final = 4096  # folders known to be synced; forgetting one costs one more sync
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodedInstance:
+    """One instance as its sender encoded it, with the UIDs that its data set states."""
+
+    series_instance_uid: SeriesInstanceUid
+    sop_instance_uid: SopInstanceUid
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    data_set: bytes | memoryview
+    sending_aet: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredInstance:
+    """Where an instance lies: stored, there already (duplicate), or aside since another has its UID (conflict)."""
+
+    path: Path
+    arrival: Arrival
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FiledReport:
+    """A report in the spool and the reading it reports, enough to enter both into an empty ledger."""
+
+    path: Path
+    study_instance_uid: StudyInstanceUid
+    series_instance_uid: SeriesInstanceUid
+    instances_digest: str
+    reader_digest: str
+    created_at: datetime
+    predecessor_uid: SopInstanceUid | None
+    outcome: Outcome
+
+
+class Spool:
+    """A folder that threads and processes may write to at once."""
+
+    def __init__(self, root: Path, *, reserve_bytes: int = 0) -> None:
+        """Open or make the spool; nothing more is taken in once less than `reserve_bytes` would be free."""
+        self.root = root
+        self._reserve_bytes = reserve_bytes
+        self._instances, self._conflicts, self._reports = (
+            root / name for name in ("instances", "conflicts", "reports")
+        )
+        self._synced: dict[Path, None] = {}
+        root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        for folder in (self._instances, self._conflicts, self._reports):
+            make_folder(folder)
+
+    def instance_path(self, series: SeriesInstanceUid, instance: SopInstanceUid) -> Path:
+        """Where an instance lies once it is stored."""
+        return self.series_folder(series) / f"{_name(instance)}.dcm"
+
+    def series_folder(self, series: SeriesInstanceUid) -> Path:
+        """Where the instances of a series lie."""
+        return self._instances / _name(series)
+
+    def instances(self, series: SeriesInstanceUid) -> list[Path]:
+        """The files of a series, in no meaningful order; empty if there are none."""
+        return sorted(self.series_folder(series).glob("*.dcm"))
+
+    def store(self, instance: EncodedInstance) -> StoredInstance:
+        """Keep an instance. Its bytes are whole and synced when this returns, unless it was there before.
+
+        The same data set under the same UID is stored once, whatever group 2 would say. Another data set under a
+        known UID is kept aside: the first one stays the one that is read. Raises SpoolFullError or
+        OutOfResourcesError, with nothing left behind.
+        """
+        self.check_room(len(instance.data_set))
+        path = self.instance_path(instance.series_instance_uid, instance.sop_instance_uid)
+        self._make(path.parent)
+        meta = file_meta(
+            sop_class_uid=instance.sop_class_uid,
+            sop_instance_uid=instance.sop_instance_uid,
+            transfer_syntax_uid=instance.transfer_syntax_uid,
+            sending_aet=instance.sending_aet,
+        )
+        chunks = (meta, instance.data_set)
+        if not path.exists() and write_whole(path, chunks, replace=False):
+            return StoredInstance(path=path, arrival="stored")
+        if _same_data_set(path, instance.data_set):
+            sync_folder(path.parent)  # whoever stored it may not have come so far yet
+            return StoredInstance(path=path, arrival="duplicate")
+        digest = sha256(instance.data_set).hexdigest()
+        aside = self._conflicts / f"{_name(instance.sop_instance_uid)}-{digest}.dcm"
+        write_whole(aside, chunks, replace=False)
+        return StoredInstance(path=aside, arrival="conflict")
+
+    def check_room(self, size_bytes: int) -> None:
+        """Raise SpoolFullError if `size_bytes` more would go below the reserve."""
+        free = shutil.disk_usage(self.root).free
+        if free - size_bytes < self._reserve_bytes:
+            raise SpoolFullError(
+                f"the disk of the spool has {free} bytes free; {self._reserve_bytes} are kept in reserve"
+            )
+
+    def report_path(self, report: SopInstanceUid) -> Path:
+        """Where a report lies once it is stored."""
+        return self._reports / f"{_name(report)}.dcm"
+
+    def store_report(self, report: Dataset, *, job: Job, outcome: Outcome) -> Path:
+        """Keep a report (with its file meta information) and the reading it reports; the same one twice is harmless."""
+        buffer = BytesIO()
+        report.save_as(buffer, enforce_file_format=True)
+        path = self.report_path(SopInstanceUid(report.SOPInstanceUID))
+        write_whole(path, [buffer.getbuffer()], replace=True)
+        # The note comes last: a report without one was never entered into the ledger, and is made again.
+        write_whole(path.with_suffix(".json"), [json.dumps(_note(job, outcome)).encode()], replace=True)
+        return path
+
+    def reports(self) -> Generator[FiledReport]:
+        """Every report with the reading it reports."""
+        for note in sorted(self._reports.glob("*.json")):
+            path = note.with_suffix(".dcm")
+            if path.exists():
+                yield _filed(path, json.loads(note.read_bytes()))
+
+    def series_folders(self, *, changed_since: datetime | None = None) -> Generator[Path]:
+        """Folders of series, all or those that got a file since."""
+        for folder in self._instances.iterdir():
+            if changed_since is None or folder.stat().st_mtime >= changed_since.timestamp():
+                yield folder
+
+    def conflicts(self) -> list[Path]:
+        """Data sets that came under the UID of another one."""
+        return sorted(self._conflicts.glob("*.dcm"))
+
+    def clean(self) -> int:
+        """Remove what a crash left half written; how many files. Only for the one who receives, before it begins."""
+        folders: Iterable[Path] = (self._conflicts, self._reports, *self._instances.iterdir())
+        parts = [part for folder in folders for part in folder.glob(f"*{PART}")]
+        for part in parts:
+            part.unlink(missing_ok=True)
+        return len(parts)
+
+    def _make(self, folder: Path) -> None:
+        if folder in self._synced:
+            return
+        make_folder(folder)
+        if len(self._synced) >= _REMEMBERED:
+            self._synced.clear()
+        self._synced[folder] = None
+
+
+def _name(uid: str) -> str:
+    return sha256(uid.encode("ascii")).hexdigest()
+
+
+def _same_data_set(path: Path, data_set: bytes | memoryview) -> bool:
+    stored = memoryview(path.read_bytes())
+    return stored[read_file_meta(stored).data_set_offset :] == data_set
+
+
+def _note(job: Job, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "schema": "mrclip.filed/1",
+        "study_instance_uid": job.study_instance_uid,
+        "series_instance_uid": job.series_instance_uid,
+        "instances_digest": job.instances_digest,
+        "reader_digest": job.reader_digest,
+        "created_at": job.created_at.isoformat(),
+        "predecessor_uid": job.predecessor_uid,
+        "outcome": asdict(outcome),
+    }
+
+
+def _filed(path: Path, note: dict[str, Any]) -> FiledReport:
+    said = note["outcome"]
+    outcome = Outcome(
+        document=said["document"],
+        contrast=said["contrast"],
+        score=said["score"],
+        p_value=said["p_value"],
+        flagged=said["flagged"],
+        report=ReportRow(**said["report"]),
+        destinations=tuple(said["destinations"]),
+    )
+    return FiledReport(
+        path=path,
+        study_instance_uid=StudyInstanceUid(note["study_instance_uid"]),
+        series_instance_uid=SeriesInstanceUid(note["series_instance_uid"]),
+        instances_digest=note["instances_digest"],
+        reader_digest=note["reader_digest"],
+        created_at=datetime.fromisoformat(note["created_at"]),
+        predecessor_uid=note["predecessor_uid"],
+        outcome=outcome,
+    )

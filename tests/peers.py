@@ -37,6 +37,8 @@ def program(name: str) -> str:
     """
     ours = Path(sys.prefix) / "bin"
     folders = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(folder) != ours]
+    # Debian keeps the servers' programs out of an ordinary user's PATH.
+    folders += ["/usr/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
     path = shutil.which(name, path=os.pathsep.join(folders))
     if path is None:
         pytest.fail(f"{name} is not installed: apt-get install {PACKAGES.get(name, name)}")

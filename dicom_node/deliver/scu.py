@@ -1,0 +1,95 @@
+"""Sending by C-STORE: an association with a peer, one store request, and what its answer means."""
+
+import socket
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from pydicom.dataset import Dataset
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.status import STATUS_SUCCESS, STATUS_WARNING, code_to_category
+
+from dicom_node.deliver import DeliveryError
+
+# Out of resources (PS3.4 B.2.3: A7xx; PS3.7 C.5: 0213) and a failure that names no reason (PS3.7 C.5.8: 0110) pass.
+# All others (A9xx, Cxxx, 0122, 0124, ...) are about the object or the configuration and stay.
+_PASSING: Final = (*range(0xA700, 0xA800), 0x0110, 0x0213)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Peer:
+    """A storage SCP and how long to wait for it."""
+
+    ae_title: str
+    host: str
+    port: int
+    calling_ae_title: str = "MRCLIP"
+    connect_s: float = 10.0
+    association_s: float = 30.0  # for its answer to the request
+    response_s: float = 60.0  # for its answer to one C-STORE, and for any byte at all
+
+    def __str__(self) -> str:
+        return f"{self.ae_title} at {self.host}:{self.port}"
+
+
+class AssociationEndedError(DeliveryError):
+    """The association ended before the answer came."""
+
+    def __init__(self) -> None:
+        super().__init__("the peer did not answer, or ended the association", retry=True)
+
+
+@contextmanager
+def association(peer: Peer, contexts: Sequence[PresentationContext]) -> Generator[Association, None, None]:
+    """An association with `peer`, released at the end of the block; DeliveryError where there is none to be had."""
+    entity = ApplicationEntity(ae_title=peer.calling_ae_title)
+    entity.connection_timeout = peer.connect_s
+    entity.acse_timeout = peer.association_s
+    entity.dimse_timeout = entity.network_timeout = peer.response_s
+    try:
+        link = entity.associate(  # pyright: ignore[reportUnknownMemberType] - some of its other arguments are untyped
+            peer.host, peer.port, contexts=list(contexts), ae_title=peer.ae_title
+        )
+    except OSError as error:  # the name of the host is not known
+        raise DeliveryError(f"{peer}: {error.strerror}", retry=True) from error
+    if not link.is_established:
+        raise _not_established(peer, link)
+    _send_at_once(link)
+    try:
+        yield link
+    finally:
+        if link.is_established:
+            link.release()
+
+
+def store(link: Association, dataset: Dataset) -> None:
+    """Store one instance; a warning (Bxxx) is stored too. DeliveryError with the status where it is not."""
+    try:
+        answer = link.send_c_store(dataset)
+    except RuntimeError as error:
+        raise AssociationEndedError from error
+    except (ValueError, AttributeError) as error:  # no context was accepted, or it has no SOP class or instance UID
+        raise DeliveryError("the peer accepts neither this SOP class nor its transfer syntax", retry=False) from error
+    if "Status" not in answer:
+        raise AssociationEndedError
+    status = int(answer.Status)
+    if code_to_category(status) not in (STATUS_SUCCESS, STATUS_WARNING):
+        raise DeliveryError(f"the peer answered status 0x{status:04X}", retry=status in _PASSING)
+
+
+def _send_at_once(link: Association) -> None:
+    """TCP_NODELAY: else the end of each instance waits 40 ms for an acknowledgement that the peer is delaying."""
+    transport = link.dul.socket
+    if transport is not None and transport.socket is not None:
+        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _not_established(peer: Peer, link: Association) -> DeliveryError:
+    if link.rejected_contexts:
+        return DeliveryError(f"{peer} accepts none of the SOP classes and transfer syntaxes", retry=False)
+    if link.is_rejected:
+        return DeliveryError(f"{peer} rejected the association", retry=True)
+    return DeliveryError(f"{peer} cannot be reached or did not answer", retry=True)

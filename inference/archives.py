@@ -1,0 +1,162 @@
+"""Where bytes come from: plain files, members of zip archives, files that a DICOMDIR refers to. All of it bounded."""
+
+import io
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from inference.elements import Elements, attribute
+from inference.parsing import ParseError, parse
+from inference.reasons import Refused
+
+MAX_MEMBERS: Final = 100_000  # of one zip archive
+MAX_MEMBER_BYTES: Final = 1 << 30  # unpacked
+MAX_MEMBER_RATIO: Final = 200  # of unpacked to packed, where it is more than
+SMALL_MEMBER_BYTES: Final = 8 << 20  # an empty image of this size packs a thousandfold, and does no harm
+
+_RECORDS: Final = attribute("DirectoryRecordSequence")
+_FILE_ID: Final = attribute("ReferencedFileID")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceFile:
+    """One file, or one member of an archive; `refused` says why it is known already that it cannot be read."""
+
+    path: Path
+    member: str | None = None  # name inside the archive, never used as a path
+    archive: zipfile.ZipFile | None = None
+    refused: Refused | None = None
+
+    @property
+    def label(self) -> str:
+        """What to call it in messages."""
+        return str(self.path) if self.member is None else f"{self.path}!{self.member}"
+
+    def open(self) -> AbstractContextManager[BinaryIO]:
+        """A seekable binary stream; OSError if it cannot be read or is no regular file."""
+        if self.archive is None or self.member is None:
+            return _open_regular(self.path)
+        return io.BytesIO(_unpack(self.archive, self.member))
+
+    def size(self, stream: BinaryIO) -> int:
+        """Bytes of an open stream; the position goes back to the start."""
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+        return size
+
+
+def is_zip(path: Path) -> bool:
+    """True for a regular file that begins like a zip archive and is none of DICOM's own."""
+    if path.suffix.lower() not in ("", ".zip") or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(132)
+    except OSError:
+        return False
+    return head.startswith(b"PK\x03\x04") and head[128:] != b"DICM"
+
+
+def is_dicomdir(path: Path) -> bool:
+    """True for the fixed name of a media directory (PS3.10 8.6)."""
+    return path.name.upper() == "DICOMDIR"
+
+
+def from_zip(path: Path) -> Iterator[SourceFile]:
+    """The members of an archive; those beyond the limits, and an archive that is none, come with their refusal."""
+    try:
+        archive = zipfile.ZipFile(path)
+        members = [member for member in archive.infolist() if not member.is_dir()]
+    except (OSError, zipfile.BadZipFile) as error:
+        yield _refused(path, None, "unreadable", f"the zip archive cannot be opened: {error}")
+        return
+    if len(members) > MAX_MEMBERS:
+        yield _refused(
+            path, None, "too-large", f"the zip archive has {len(members)} members; at most {MAX_MEMBERS} are read"
+        )
+        return
+    for member in members:
+        size, packed = member.file_size, max(1, member.compress_size)
+        if member.flag_bits & 1:
+            yield _refused(path, member.filename, "unreadable", "the member is encrypted")
+        elif size > MAX_MEMBER_BYTES or (size > SMALL_MEMBER_BYTES and size > MAX_MEMBER_RATIO * packed):
+            rule = f"at most {MAX_MEMBER_BYTES} bytes, and {MAX_MEMBER_RATIO} times what it is packed, are unpacked"
+            yield _refused(
+                path, member.filename, "too-large", f"the member has {size} bytes packed in {packed}; {rule}"
+            )
+        else:
+            yield SourceFile(path=path, member=member.filename, archive=archive)
+
+
+def from_dicomdir(path: Path) -> Iterator[SourceFile]:
+    """The files that the records of a DICOMDIR refer to, inside its own folder only (PS3.10 8.5)."""
+    source = SourceFile(path=path)
+    try:
+        with source.open() as stream:
+            dataset = parse(stream, source.size(stream)).dataset
+    except ParseError as error:
+        yield _refused(path, None, error.code, str(error))
+        return
+    except OSError as error:
+        yield _refused(path, None, "unreadable", error.strerror or str(error))
+        return
+    folder = path.parent.resolve()
+    for record in Elements(dataset).items(_RECORDS):
+        components = Elements(record).texts(_FILE_ID)
+        if components:
+            yield _referenced(path, folder, components)
+
+
+def _referenced(dicomdir: Path, folder: Path, components: tuple[str, ...]) -> SourceFile:
+    found = folder
+    for component in components:
+        if component in ("", ".", "..") or any(sign in component for sign in "/\\\0"):
+            found = folder.parent
+            break
+        found = _entry(found, component)
+    found = found.resolve()
+    if not found.is_relative_to(folder) or found == folder:
+        shown = "\\".join(components)[:64]
+        return _refused(
+            dicomdir,
+            None,
+            "unreadable",
+            f"{_FILE_ID.keyword} {_FILE_ID.text} is {shown!r}; must stay inside its folder",
+        )
+    return SourceFile(path=found)
+
+
+def _entry(folder: Path, name: str) -> Path:
+    """The file of that name; media that were copied to a disk often have it in lower case."""
+    exact = folder / name
+    if exact.exists() or not folder.is_dir():
+        return exact
+    return next((entry for entry in sorted(folder.iterdir()) if entry.name.upper() == name.upper()), exact)
+
+
+def _open_regular(path: Path) -> AbstractContextManager[BinaryIO]:
+    """Open without waiting for a writer, as a pipe would."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path.name} is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def _unpack(archive: zipfile.ZipFile, member: str) -> bytes:
+    try:
+        return archive.read(member)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        # NotImplementedError: an unknown method of compression; RuntimeError: a password is needed.
+        raise OSError(f"the member of the archive cannot be unpacked: {error}") from error
+
+
+def _refused(path: Path, member: str | None, code: str, message: str) -> SourceFile:
+    source = SourceFile(path=path, member=member)
+    return SourceFile(path=path, member=member, refused=Refused(path=source.label, code=code, message=message))

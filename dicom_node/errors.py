@@ -4,7 +4,7 @@ Statuses are those of the Storage Service (PS3.4 B.2.3) and of DIMSE itself (PS3
 and rules, never what identifies a patient: they are logged and kept beside quarantined data.
 """
 
-from typing import ClassVar, Final
+from typing import Final
 
 SUCCESS: Final = 0x0000
 
@@ -12,7 +12,7 @@ SUCCESS: Final = 0x0000
 class NodeError(Exception):
     """Everything that the node itself raises."""
 
-    status: ClassVar[int | None] = None  # None: it never answers a peer
+    status: int | None = None  # None: it never answers a peer
     retry: bool = False  # True: the same thing may work later; the class says so, or the one that raises
 
 

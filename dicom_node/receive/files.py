@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import OutOfResourcesError, SpoolFullError
+from inference.atomic import sync_folder
 
 PART: Final = ".part"  # ends the name of a file that is not whole yet
 
@@ -42,15 +43,6 @@ def make_folder(folder: Path) -> None:
     with _translated(folder):
         folder.mkdir(mode=0o750, exist_ok=True)
         sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Sync the names in `folder`."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:

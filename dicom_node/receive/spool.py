@@ -21,8 +21,9 @@ from pydicom import Dataset
 
 from dicom_node.errors import SpoolFullError
 from dicom_node.ledger.records import Job, Outcome, ReportRow
-from dicom_node.receive.files import PART, make_folder, sync_folder, write_whole
+from dicom_node.receive.files import PART, make_folder, write_whole
 from dicom_node.receive.part10 import file_meta, read_file_meta
+from inference.atomic import sync_folder
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 
 Arrival = Literal["stored", "duplicate", "conflict"]

@@ -1,0 +1,245 @@
+"""The settings: one YAML file, environment variables MRCLIP__SECTION__KEY on top, defaults here and nowhere else.
+
+A key that nobody knows is an error that names it, in the file and in the environment. `configs/node.yaml` shows every
+key with its default.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, cast
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as SourceError
+
+from dicom_node.errors import SettingsError
+
+ENVIRONMENT_PREFIX: Final = "MRCLIP__"
+
+# PS3.5 6.2: AE has at most 16 characters of the default repertoire, without backslash and control characters.
+AeTitle = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")
+]
+Port = Annotated[int, Field(ge=0, le=65535)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A part of the settings: known keys only, and nobody changes them later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, hide_input_in_errors=True)
+
+
+class ScpSettings(Section):
+    """The receiving DICOM peer."""
+
+    ae_title: AeTitle = "MRCLIP"
+    host: str = "0.0.0.0"  # noqa: S104 - scanners are other machines
+    port: Port = 11112  # 0: any free one
+    calling_ae_titles: tuple[AeTitle, ...] = ()  # who may send; empty: everybody
+    accept_other_storage: Literal["refuse", "store"] = "refuse"  # storage classes that are not MR
+    max_associations: int = Field(default=25, ge=1)
+    max_connections_per_peer: int = Field(default=10, ge=1)  # by address; an idle one gives way to a new one
+    max_pdu_bytes: int = Field(default=131072, ge=4096, le=1048576)
+    max_instance_bytes: int = Field(default=1 << 30, ge=1 << 20)  # a data set is in memory until it is stored
+    acse_timeout_s: PositiveSeconds = 10  # from the connection to the association request
+    network_timeout_s: PositiveSeconds = 60  # without a byte, or within one PDU
+    stop_timeout_s: Seconds = 10  # for associations that are open when the node stops
+
+
+class SpoolSettings(Section):
+    """The folder that holds everything that was received and made."""
+
+    path: Path = Path("mrclip-data/spool")
+    reserve_bytes: int = Field(default=1 << 30, ge=0)  # kept free; instances are refused (A700) before it is touched
+
+
+class LedgerSettings(Section):
+    """The database that indexes the spool."""
+
+    database_url: SecretStr | None = None  # sqlite:///file or postgresql://…; null: ledger.sqlite3 beside the spool
+    busy_timeout_s: PositiveSeconds = 30  # how long one writer waits for another
+
+
+class QueueSettings(Section):
+    """Who does the work."""
+
+    broker_url: SecretStr | None = None  # redis://…; null: threads of this process
+
+
+class SeriesSettings(Section):
+    """When a series is complete enough to be read."""
+
+    quiet_s: Seconds = 30  # since its last instance
+    quiet_after_release_s: Seconds = 2  # since nobody has an association open that sent some of it
+
+
+class ReaderSettings(Section):
+    """What reads."""
+
+    bundle: str | None = None  # a bundle folder, or a registry folder with ACTIVE; null: the one in the package
+    alarm_rate: float = Field(default=0.01, gt=0, lt=1)  # share of clean series that may be flagged by the image
+    threads: int = Field(default=1, ge=1)  # series read at once
+
+
+class WorkSettings(Section):
+    """Leases and retries."""
+
+    lease_s: PositiveSeconds = 60  # work whose worker is not heard of for so long is given to another one
+    sweep_interval_s: PositiveSeconds = 1  # how often the ledger is asked what is due
+    retry_s: PositiveSeconds = 10  # wait after the first failure; doubled after each further one ...
+    retry_max_s: PositiveSeconds = 900  # ... up to this
+    reading_max_attempts: int = Field(default=5, ge=1)  # then the series is quarantined with its reason
+    delivery_max_attempts: int = Field(default=300, ge=1)  # then the delivery is dead; about three days
+
+
+class ReportSettings(Section):
+    """Which series get a report."""
+
+    send: Literal["answered", "flagged", "all"] = "answered"  # answered: a stack was read, or a finding
+
+
+class DicomDestination(Section):
+    """A storage SCP that gets reports."""
+
+    name: str = Field(min_length=1, max_length=128)
+    ae_title: AeTitle
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+
+
+class FolderDestination(Section):
+    """A folder that gets reports."""
+
+    name: str = Field(min_length=1, max_length=128)
+    folder: Path
+
+
+def _kind(destination: object) -> str:
+    """A destination is a folder if it says so; else its errors are those of a DICOM peer."""
+    return "folder" if isinstance(destination, FolderDestination) or "folder" in _keys(destination) else "dicom"
+
+
+def _keys(value: object) -> Iterable[object]:
+    return cast("dict[object, object]", value) if isinstance(value, dict) else ()
+
+
+Destination = Annotated[
+    Annotated[DicomDestination, Tag("dicom")] | Annotated[FolderDestination, Tag("folder")], Discriminator(_kind)
+]
+
+
+class WebSettings(Section):
+    """The HTTP interface and the page."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8104
+
+
+class Settings(BaseSettings):
+    """The whole tree. Build it with `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,  # an input may be a URL with its password
+    )
+
+    scp: ScpSettings = ScpSettings()
+    spool: SpoolSettings = SpoolSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    queue: QueueSettings = QueueSettings()
+    series: SeriesSettings = SeriesSettings()
+    reader: ReaderSettings = ReaderSettings()
+    work: WorkSettings = WorkSettings()
+    report: ReportSettings = ReportSettings()
+    destinations: tuple[Destination, ...] = ()
+    web: WebSettings = WebSettings()
+
+    @property
+    def database_url(self) -> str:
+        """Where the ledger is."""
+        if self.ledger.database_url is not None:
+            return self.ledger.database_url.get_secret_value()
+        return f"sqlite:///{self.spool.path.absolute().parent / 'ledger.sqlite3'}"
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [destination.name for destination in self.destinations]
+        if len(set(names)) != len(names):
+            raise ValueError("destinations must have different names")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes before the file; there is no third place."""
+        return env_settings, init_settings
+
+
+def load_settings(file: Path | None = None) -> Settings:
+    """The settings of `file` and the environment; SettingsError names every key that is unknown or wrong."""
+    values = {} if file is None else _read(file)
+    ours = [name for name in os.environ if name.upper().startswith(ENVIRONMENT_PREFIX)]
+    unknown = [name for name in ours if not _is_section(name)]
+    if unknown:
+        raise SettingsError(f"environment: unknown {', '.join(sorted(unknown))}")
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_complaint(item) for item in error.errors())) from None
+    except SourceError as error:  # a section in the environment that is not JSON
+        raise SettingsError(f"environment: {error}") from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document: object = yaml.safe_load(file.read_bytes())
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = "" if mark is None else f", line {mark.line + 1}"
+        raise SettingsError(f"{file}{line} is not YAML") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise SettingsError(f"{file} must hold sections, such as `scp:`")
+    # A section without a key, or with comments only, is null in YAML and means its defaults.
+    sections = cast("dict[object, object]", document)
+    return {str(name): value for name, value in sections.items() if value is not None}
+
+
+def _is_section(variable: str) -> bool:
+    return variable.split("__")[1].lower() in Settings.model_fields
+
+
+def _complaint(item: Mapping[str, Any]) -> str:
+    parts = [str(part) for part in item["loc"]]
+    if parts[:1] == ["destinations"]:
+        del parts[2:3]  # the kind of destination; it is no key
+    key = ".".join(parts) or "settings"
+    if item["type"] == "extra_forbidden":
+        return f"{key}: unknown key"
+    return f"{key}: {item['msg']}"

@@ -125,6 +125,8 @@ def _allowed(keyword: str, vr: str, text: str) -> bool:
     """What pydicom's validators leave open: characters, ranges of time, defined terms."""
     if any(character in "\\\N{REPLACEMENT CHARACTER}" or unicodedata.category(character) == "Cc" for character in text):
         return False
+    if vr == "DA":
+        return not text.startswith("0")  # the year 1 is what some de-identifiers write for no date at all
     if vr == "TM":
         return not text or _TIME.fullmatch(text) is not None
     if vr == "PN":

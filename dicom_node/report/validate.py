@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import Comprehensive3DSRStorage
 
 from inference.identifiers import is_uid
@@ -36,10 +37,10 @@ def problems(report: Dataset, *, size_bytes: int | None = None) -> tuple[str, ..
 def _attributes(report: Dataset) -> Iterator[str]:
     for keyword in _WITH_VALUE:
         if keyword not in report or report[keyword].is_empty:
-            yield f"{keyword} {_tag(report, keyword)}must have a value"
+            yield f"{_named(keyword)} must have a value"
     for keyword in _PRESENT:
         if keyword not in report:
-            yield f"{keyword} must be present, if need be empty"
+            yield f"{_named(keyword)} must be present, if need be empty"
 
 
 def _identity(report: Dataset) -> Iterator[str]:
@@ -47,7 +48,7 @@ def _identity(report: Dataset) -> Iterator[str]:
         yield "SOPClassUID (0008,0016) must be Comprehensive 3D SR Storage"
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
         if not is_uid(report.get(keyword)):
-            yield f"{keyword} {_tag(report, keyword)}must have the form of a UID (PS3.5 9.1)"
+            yield f"{_named(keyword)} must have the form of a UID (PS3.5 9.1)"
 
 
 def _content(report: Dataset) -> Iterator[str]:
@@ -89,5 +90,5 @@ def _evidence(report: Dataset) -> Iterator[Dataset]:
             yield from series.ReferencedSOPSequence
 
 
-def _tag(report: Dataset, keyword: str) -> str:
-    return f"{report[keyword].tag} " if keyword in report else ""
+def _named(keyword: str) -> str:
+    return f"{keyword} {Tag(keyword)}"

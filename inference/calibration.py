@@ -1,0 +1,280 @@
+"""Evidence becomes p-values: conformal, within the class a header claims, and once more for the series as a whole.
+
+*Field.* Among n clean series whose header claims the same, the p-value of evidence s is (1 + #{s_i >= s}) / (n + 1):
+under exchangeability at most a share p of clean series gets a p-value of p or less (Vovk 2005, Mondrian conformal
+prediction). A class with fewer than `ENOUGH` series borrows from its group, then from all.
+
+*Series.* The smallest field p-value of a series is no p-value itself, and it cannot fall below 1 / (n + 1), which one
+in every few clean series reaches. So each field's p-value is continued beyond the largest evidence seen in calibration
+by an exponential tail; its negative logarithm is the field's *surprise*, the series statistic is the largest surprise T
+over fields and stacks, and the share of clean series with a T at least as large, (1 + #{T_i >= T}) / (N + 1), is the
+series' p-value G(T). Each T_i is computed against the other series (leave one out), with the tail's scale the same for
+all, so T_i and T are exchangeable up to one series in the scale; where they differ, T_i is the larger, and G is on the
+safe side.
+"""
+
+import hashlib
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Final, Literal
+
+import numpy as np
+from jaxtyping import Float64
+
+SCHEMA: Final = "mrclip.calibration/1"
+ENOUGH: Final = 99  # series in a class: below, no p-value of 0.01 is possible
+ALL: Final = "all"
+_LEAST_SPREAD_NATS: Final = 0.5
+
+Source = Literal["bundle", "site"]
+SeriesKind = Literal["simulated", "real", "mixed"]
+Level = Literal["class", "group", "all"]
+
+
+class CalibrationError(ValueError):
+    """A calibration is not what it must be, or belongs to another bundle."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FieldScore:
+    """The evidence against one field of one header, and whom it is to be compared with."""
+
+    field: str  # of inference.captions
+    evidence_nats: float  # log odds; above 0 is against the header
+    calibration_class: str  # the contrast the header claims, with "/YES", "/NO" or "/absent" where that matters
+    calibration_group: str  # spin-echo, gradient-echo, epi or derived, likewise
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StackRecord:
+    """What calibration needs to know of one clean stack."""
+
+    scores: tuple[FieldScore, ...]
+    gate_distance: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """Where a calibration comes from."""
+
+    source: Source
+    kind: SeriesKind  # of the series: simulated, real, or both
+    created: str  # UTC, ISO 8601
+    bundle_sha256: str | None  # None inside a bundle: its manifest holds the calibration's digest, not the reverse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """The evidence of n clean series, the largest of each, in ascending order."""
+
+    nats: tuple[float, ...]
+
+    @cached_property
+    def _sorted(self) -> Float64[np.ndarray, " n"]:
+        return np.array(self.nats, np.float64)
+
+    @cached_property
+    def spread_nats(self) -> float:
+        """The scale of an exponential tail: its 90th percentile lies ln 5 scales above its median."""
+        median, high = np.quantile(self._sorted, (0.5, 0.9))
+        return max(float(high - median) / math.log(5), _LEAST_SPREAD_NATS)
+
+    def p_value(self, nats: float) -> float:
+        """(1 + #{s_i >= s}) / (n + 1)."""
+        return (1 + self._at_least(nats)) / (len(self.nats) + 1)
+
+    def surprise(self, nats: float) -> float:
+        """-ln of the p-value, continued beyond the largest evidence by the exponential tail."""
+        excess = max(nats - self.nats[-1], 0.0)
+        return -math.log(self.p_value(nats)) + excess / self.spread_nats
+
+    def surprise_of_member(self, nats: float) -> float:
+        """The surprise of one of the n against the others, its denominator left as it is for a new one."""
+        others = self._at_least(nats) - 1
+        excess = nats - self.nats[-2] if others == 0 and len(self.nats) > 1 else 0.0
+        return -math.log((1 + others) / (len(self.nats) + 1)) + excess / self.spread_nats
+
+    def _at_least(self, nats: float) -> int:
+        return len(self.nats) - int(np.searchsorted(self._sorted, nats, side="left"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What calibration makes of one field's evidence."""
+
+    p_value: float
+    surprise_nats: float
+    level: Level  # whom the evidence was compared with
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Clean series to compare with; made by `fit`, kept as JSON."""
+
+    provenance: Provenance
+    references: Mapping[str, Mapping[str, Reference]]  # by field, then by class, group or all
+    surprises_nats: tuple[float, ...]  # the largest of each series, ascending; 0 where a series had no evidence
+    gate_distance: float | None = None  # farther from the reference embeddings is out of domain
+
+    def verdict(self, score: FieldScore) -> Verdict | None:
+        """p-value and surprise of one field; None where no clean series had evidence on it."""
+        found = _level(score, self.references.get(score.field, {}))
+        if found is None:
+            return None
+        level, reference = found
+        nats = score.evidence_nats
+        return Verdict(p_value=reference.p_value(nats), surprise_nats=reference.surprise(nats), level=level)
+
+    def p_value(self, surprise_nats: float) -> float:
+        """G: the share of clean series whose largest surprise is at least this one, (1 + #) / (N + 1)."""
+        at_least = len(self._surprises) - int(np.searchsorted(self._surprises, surprise_nats, side="left"))
+        return (1 + at_least) / (len(self._surprises) + 1)
+
+    @cached_property
+    def _surprises(self) -> Float64[np.ndarray, " n"]:
+        return np.array(self.surprises_nats, np.float64)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of its JSON, an ingredient of the reader digest."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    def to_json(self) -> bytes:
+        """The bytes of `calibration.json`; the same calibration gives the same bytes."""
+        document = {
+            "schema": SCHEMA,
+            **asdict(self.provenance),
+            "series": len(self.surprises_nats),
+            "fields": {
+                field: {key: {"n": len(found.nats), "nats": found.nats} for key, found in sorted(references.items())}
+                for field, references in sorted(self.references.items())
+            },
+            "surprises_nats": self.surprises_nats,
+            "gate_distance": self.gate_distance,
+        }
+        return (json.dumps(document, separators=(",", ":")) + "\n").encode()
+
+
+def fit(
+    series: Sequence[Sequence[StackRecord]], provenance: Provenance, *, gate_rate: float | None = None
+) -> Calibration:
+    """Calibrate on clean series, each the records of its stacks.
+
+    With `gate_rate` the gate is set so that about that share of clean stacks is out of domain; what lies beyond it
+    gives no evidence, neither here nor later. CalibrationError for no series.
+    """
+    if not series:
+        raise CalibrationError("no clean series to calibrate on")
+    threshold = None if gate_rate is None else _gate_distance(series, gate_rate)
+    scores = [_scores(stacks, threshold) for stacks in series]
+    worst = [_worst(found) for found in scores]
+    pools: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for of_series in worst:
+        for (field, key), nats in of_series.items():
+            pools[field][key].append(nats)
+    references = {
+        field: {key: Reference(nats=tuple(sorted(found))) for key, found in keys.items()}
+        for field, keys in pools.items()
+    }
+    surprises = [
+        _largest_surprise(found, of_series, references) for found, of_series in zip(scores, worst, strict=True)
+    ]
+    return Calibration(
+        provenance=provenance,
+        references=references,
+        surprises_nats=tuple(sorted(surprises)),
+        gate_distance=threshold,
+    )
+
+
+def read_calibration(document: bytes) -> Calibration:
+    """`calibration.json`, parsed; CalibrationError says what is wrong with it."""
+    try:
+        content: dict[str, Any] = json.loads(document)
+        if content["schema"] != SCHEMA:
+            raise CalibrationError(f"schema is {content['schema']!r}; must be {SCHEMA}")
+        calibration = Calibration(
+            provenance=Provenance(**{name: content[name] for name in Provenance.__slots__}),
+            references={
+                field: {key: Reference(nats=_ascending(found["nats"])) for key, found in keys.items()}
+                for field, keys in content["fields"].items()
+            },
+            surprises_nats=_ascending(content["surprises_nats"]),
+            gate_distance=content["gate_distance"],
+        )
+    except CalibrationError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CalibrationError(f"not a calibration of schema {SCHEMA}: {error!r}") from error
+    return calibration
+
+
+def _ascending(values: Iterable[Any]) -> tuple[float, ...]:
+    numbers = tuple(float(value) for value in values)
+    if not numbers or not all(map(math.isfinite, numbers)) or any(a > b for a, b in pairwise(numbers)):
+        raise CalibrationError("scores must be finite numbers in ascending order, at least one")
+    return numbers
+
+
+def _keys(score: FieldScore) -> tuple[tuple[Level, str], ...]:
+    """Where to look for series to compare with, the closest first."""
+    _, slash, suffix = score.calibration_class.partition("/")
+    return (("class", score.calibration_class), ("group", score.calibration_group), ("all", ALL + slash + suffix))
+
+
+def _level(score: FieldScore, references: Mapping[str, Reference]) -> tuple[Level, Reference] | None:
+    for level, key in _keys(score):
+        reference = references.get(key)
+        if reference is not None and (level == "all" or len(reference.nats) >= ENOUGH):
+            return level, reference
+    return None
+
+
+def _scores(stacks: Sequence[StackRecord], threshold: float | None) -> list[FieldScore]:
+    """The evidence of a series' stacks, those out of domain left out."""
+    inside = [
+        stack
+        for stack in stacks
+        if threshold is None or stack.gate_distance is None or stack.gate_distance <= threshold
+    ]
+    return [score for stack in inside for score in stack.scores]
+
+
+def _worst(scores: Iterable[FieldScore]) -> dict[tuple[str, str], float]:
+    """The largest evidence of one series by field and by class, group and all."""
+    worst: dict[tuple[str, str], float] = {}
+    for score in scores:
+        for _, key in _keys(score):
+            place = (score.field, key)
+            worst[place] = max(worst.get(place, -math.inf), score.evidence_nats)
+    return worst
+
+
+def _largest_surprise(
+    scores: Iterable[FieldScore],
+    worst: Mapping[tuple[str, str], float],
+    references: Mapping[str, Mapping[str, Reference]],
+) -> float:
+    """The series statistic of one calibration series against the others; 0 without evidence."""
+    largest = 0.0
+    for score in scores:
+        for level, key in _keys(score):
+            reference = references[score.field][key]
+            if level == "all" or len(reference.nats) >= ENOUGH:
+                largest = max(largest, reference.surprise_of_member(worst[score.field, key]))
+                break
+    return largest
+
+
+def _gate_distance(series: Sequence[Sequence[StackRecord]], rate: float) -> float | None:
+    """The distance that about the share `rate` of clean stacks exceeds; None if none was measured."""
+    distances = sorted(stack.gate_distance for stacks in series for stack in stacks if stack.gate_distance is not None)
+    if not distances:
+        return None
+    rank = math.ceil((len(distances) + 1) * (1 - rate))
+    return distances[min(rank, len(distances)) - 1]

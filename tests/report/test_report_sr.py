@@ -275,9 +275,9 @@ def test_there_is_no_report_about_nothing() -> None:
 
 def test_a_series_of_a_thousand_images_takes_less_than_two_seconds() -> None:
     image = mr_image(PixelData=None)
-    images = [Dataset({**dict(image.items())}) for _ in range(1000)]
-    for index, copy in enumerate(images):
-        copy.SOPInstanceUID = uid("many", index)
+    images = [Dataset(dict(image.items())) for _ in range(1000)]
+    for index, shallow in enumerate(images):
+        shallow.add_new("SOPInstanceUID", "UI", uid("many", index))
     reading = series_reading(images, [read_stack(images[:16])])
     start = time.perf_counter()
     content = sr.encode(sr.build(reading, images, context=report_context()))

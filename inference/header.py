@@ -92,6 +92,10 @@ class FrameHeader:
     temporal_position: int | None = None
     acquisition_number: int | None = None
 
+    # stored value to image value, as Modality LUT (PS3.3 C.11.1)
+    rescale_slope: float | None = None
+    rescale_intercept: float | None = None
+
     # diffusion
     b_value_s_mm2: float | None = None  # (0018,9087) or the vendor's private element
     diffusion_directionality: str | None = None  # (0018,9075) DIRECTIONAL, ISOTROPIC, NONE
@@ -100,7 +104,6 @@ class FrameHeader:
     # geometry, patient coordinates (PS3.3 C.7.6.2.1.1)
     image_orientation: tuple[float, float, float, float, float, float] | None = None
     image_position_mm: tuple[float, float, float] | None = None
-    slice_normal: tuple[float, float, float] | None = None  # UIH mosaics, which have no orientation
     pixel_spacing_mm: tuple[float, float] | None = None  # between rows, between columns
     slice_thickness_mm: float | None = None
     spacing_between_slices_mm: float | None = None

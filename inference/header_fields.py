@@ -93,6 +93,8 @@ CLASSIC: Final = _fields(
     ("pixel_spacing_mm", "PixelSpacing", _pair),
     ("slice_thickness_mm", "SliceThickness", _NUMBER),
     ("spacing_between_slices_mm", "SpacingBetweenSlices", _NUMBER),
+    ("rescale_slope", "RescaleSlope", _NUMBER),
+    ("rescale_intercept", "RescaleIntercept", _NUMBER),
     ("complex_image_component", "ComplexImageComponent", _TEXT),
     ("acquisition_contrast", "AcquisitionContrast", _TEXT),
     ("b_value_s_mm2", "DiffusionBValue", _NUMBER),
@@ -157,6 +159,10 @@ FUNCTIONAL_GROUPS: Final = (
             ("slice_thickness_mm", "SliceThickness", _NUMBER),
             ("spacing_between_slices_mm", "SpacingBetweenSlices", _NUMBER),
         ),
+    ),
+    (
+        attribute("PixelValueTransformationSequence"),
+        _fields(("rescale_slope", "RescaleSlope", _NUMBER), ("rescale_intercept", "RescaleIntercept", _NUMBER)),
     ),
     (
         attribute("FrameContentSequence"),

@@ -72,7 +72,6 @@ def vendor_fields(elements: Elements, image_type: tuple[str, ...]) -> dict[str, 
         "diffusion_directionality": private.text(0x0019, "SIEMENS MR HEADER", 0x0D, "CS"),
         "diffusion_gradient": private.vector(0x0019, "SIEMENS MR HEADER", 0x0E, "FD")
         or private.vector(0x0065, "Image Private Header", 0x37, "FD"),
-        "slice_normal": private.vector(0x0065, "Image Private Header", 0x14, "DS"),
     }
     fields |= _mosaic(private, image_type)
     return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,193 @@
+"""What timing a named contrast excludes. Ranges are wide: a dark T2 or a heavy proton density is still one.
+
+Each function answers None where the contrast is possible, else what would be expected and whether it is excluded (the
+physics or the pulse sequence cannot give it) or only seldom seen.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from inference import labels
+from inference.claims import inversion_time_ms
+from inference.claims_parameters import FLAIR_TE_MS, FLUID_TI_MS
+from inference.rules.view import StackView
+
+_DIFFUSION_B_S_MM2: Final = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a contrast is excluded or unlikely."""
+
+    expected: str
+    excluded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What the functions below look at; times that are missing are None and never speak against a contrast."""
+
+    view: StackView
+    te: float | None
+    tr: float | None
+    ti: float | None
+    longest_te: float | None  # of the sister stacks too: a first echo may be short
+    shortest_te: float | None
+    diffusion: bool  # some image of the series has a diffusion weighting
+
+    def te_from(self, low: float) -> bool:
+        """Echo time known and at least `low`."""
+        return self.te is not None and self.te >= low
+
+    def te_below(self, high: float) -> bool:
+        """Echo time known and below `high`."""
+        return self.te is not None and 0 < self.te < high
+
+    def tr_from(self, low: float) -> bool:
+        """Repetition time known and at least `low`."""
+        return self.tr is not None and self.tr >= low
+
+    def tr_below(self, high: float) -> bool:
+        """Repetition time known and below `high`."""
+        return self.tr is not None and 0 < self.tr < high
+
+    def ti_from(self, low: float) -> bool:
+        """Inversion time known and at least `low`."""
+        return self.ti is not None and self.ti >= low
+
+
+def doubt(view: StackView, label: str) -> Doubt | None:
+    """Why the header of this stack does not make an image of contrast `label`; None if it may."""
+    judge = _JUDGES.get(label)
+    timing = _timing(view)
+    if judge is None:
+        return None
+    b = view.header.b_value_s_mm2
+    if label in _NOT_DIFFUSION and b is not None and b >= _DIFFUSION_B_S_MM2 and view.technique.echo_planar:
+        return Doubt("no diffusion weighting", excluded=True)
+    return judge(timing)
+
+
+def _timing(view: StackView) -> Timing:
+    header = view.header
+    echoes = [te for stack in view.stacks if stack.kind == view.stack.kind and (te := stack.header.echo_time_ms)]
+    return Timing(
+        view=view,
+        te=header.echo_time_ms,
+        tr=header.repetition_time_ms,
+        ti=inversion_time_ms(header),
+        longest_te=max(echoes, default=header.echo_time_ms),
+        shortest_te=min(echoes, default=header.echo_time_ms),
+        diffusion="DIFFUSION" in header.image_type
+        or any((stack.header.b_value_s_mm2 or 0) > 0 for stack in view.stacks),
+    )
+
+
+def _t1(timing: Timing) -> Doubt | None:
+    sequence = timing.view.technique
+    if sequence.plain_spin_echo:
+        expected = "EchoTime below 40 ms and RepetitionTime below 1500 ms"
+        if timing.te_from(60) and (timing.tr_from(1500) or timing.ti_from(FLUID_TI_MS)):
+            return Doubt(expected, excluded=True)
+        long = timing.tr_from(3000) and not sequence.inversion and timing.ti is None
+        return Doubt(expected, excluded=False) if timing.te_from(50) or long else None
+    if sequence.plain_gradient_echo and timing.te_from(15):
+        return Doubt("EchoTime below 15 ms", excluded=timing.te_from(25) and not sequence.prepared)
+    if sequence.echo_planar and not sequence.inversion and timing.ti is None and timing.te_from(25):
+        return Doubt("a spin echo or gradient echo without echo-planar readout", excluded=False)
+    return None
+
+
+def _t2(timing: Timing) -> Doubt | None:
+    sequence = timing.view.technique
+    if sequence.plain_spin_echo:
+        first_echo = timing.longest_te is not None and timing.longest_te >= 50
+        if timing.te_below(30) and not first_echo:
+            return Doubt("EchoTime of 60 ms or more", excluded=True)
+        if sequence.inversion and timing.ti_from(FLUID_TI_MS) and timing.te_from(FLAIR_TE_MS):
+            return Doubt("no fluid-nulling inversion time", excluded=False)
+        slow = timing.view.header.mr_acquisition_type == "2D" and not sequence.single_shot
+        return Doubt("RepetitionTime of 1500 ms or more", excluded=False) if slow and timing.tr_below(500) else None
+    if sequence.plain_gradient_echo and timing.te_below(8) and not sequence.steady_state:
+        return Doubt("a spin echo with EchoTime of 60 ms or more", excluded=sequence.prepared)
+    return None
+
+
+def _proton_density(timing: Timing) -> Doubt | None:
+    if not timing.view.technique.plain_spin_echo:
+        return None
+    expected = "EchoTime below 60 ms and RepetitionTime of 1000 ms or more"
+    last_echo = timing.shortest_te is not None and timing.shortest_te < 50
+    if timing.te_from(70) and not last_echo:
+        return Doubt(expected, excluded=timing.te_from(80))
+    return Doubt(expected, excluded=False) if timing.te_below(45) and timing.tr_below(700) else None
+
+
+def _t2_star(timing: Timing) -> Doubt | None:
+    return _gradient(timing, "a gradient echo with EchoTime of 10 ms or more", shortest_te_ms=3.0)
+
+
+def _susceptibility(timing: Timing) -> Doubt | None:
+    return _gradient(timing, "a gradient echo with EchoTime of 15 ms or more", shortest_te_ms=8.0)
+
+
+def _gradient(timing: Timing, expected: str, *, shortest_te_ms: float) -> Doubt | None:
+    sequence = timing.view.technique
+    if sequence.plain_spin_echo:
+        return Doubt(expected, excluded=True)
+    late_echo = timing.longest_te is not None and timing.longest_te >= 2 * shortest_te_ms
+    if sequence.plain_gradient_echo and timing.te_below(shortest_te_ms) and not late_echo:
+        return Doubt(expected, excluded=sequence.prepared)
+    return None
+
+
+def _fluid_attenuated(timing: Timing) -> Doubt | None:
+    sequence, expected = timing.view.technique, "an inversion recovery with InversionTime of 1400 ms or more"
+    if sequence.plain_gradient_echo:
+        return Doubt(expected, excluded=True)
+    if not sequence.plain_spin_echo or timing.ti is None:
+        return None  # without an inversion time it is the rule description-inversion that speaks
+    if timing.ti < 1000:
+        return Doubt(expected, excluded=timing.te_from(FLAIR_TE_MS))
+    return Doubt("EchoTime of 60 ms or more", excluded=False) if timing.te_below(FLAIR_TE_MS) else None
+
+
+def _stir(timing: Timing) -> Doubt | None:
+    sequence, expected = timing.view.technique, "an inversion recovery with InversionTime of 80 to 350 ms"
+    if sequence.plain_gradient_echo and not sequence.inversion:
+        return Doubt(expected, excluded=True)
+    return Doubt(expected, excluded=True) if sequence.plain_spin_echo and timing.ti_from(450) else None
+
+
+def _diffusion(timing: Timing) -> Doubt | None:
+    sequence = timing.view.technique
+    if timing.diffusion or sequence.echo_planar:
+        return None
+    if sequence.plain_gradient_echo and not sequence.steady_state:
+        return Doubt("an echo-planar image or a b-value", excluded=True)
+    if sequence.plain_spin_echo and (timing.te_below(45) or timing.ti_from(FLUID_TI_MS)):
+        return Doubt("an echo-planar image or a b-value", excluded=False)
+    return None
+
+
+def _tof(timing: Timing) -> Doubt | None:
+    sequence = timing.view.technique
+    if sequence.plain_spin_echo or sequence.echo_planar:
+        return Doubt("a gradient echo", excluded=True)
+    late = sequence.plain_gradient_echo and (timing.te_from(12) or sequence.prepared)
+    return Doubt("a gradient echo with EchoTime below 10 ms", excluded=False) if late else None
+
+
+_JUDGES: Final[Mapping[str, Callable[[Timing], Doubt | None]]] = {
+    labels.T1: _t1,
+    labels.T2: _t2,
+    labels.PROTON_DENSITY: _proton_density,
+    labels.T2_STAR: _t2_star,
+    labels.SUSCEPTIBILITY: _susceptibility,
+    labels.FLUID_ATTENUATED: _fluid_attenuated,
+    labels.STIR: _stir,
+    labels.DIFFUSION: _diffusion,
+    labels.TOF: _tof,
+}
+_NOT_DIFFUSION: Final = frozenset(_JUDGES) - {labels.DIFFUSION}

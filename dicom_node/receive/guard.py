@@ -1,0 +1,271 @@
+"""Limits around pynetdicom's server: how many connections, how long a PDU, how large a message, how long in coming.
+
+pynetdicom believes the length that a PDU claims, reads it without a deadline, keeps what a peer sends in memory
+whatever its size, counts idle sockets as associations and shakes hands for TLS on the thread that accepts. What is
+replaced of it here: `AssociationSocket.recv`, `DIMSEServiceProvider.receive_primitive`, `RequestHandler.handle` and
+hooks of `socketserver`.
+"""
+
+# pynetdicom's own annotations leave some types open.
+# pyright: reportUnknownMemberType=false
+
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from pynetdicom import evt
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+log = logging.getLogger(__name__)
+
+# The longest association request that makes sense: 128 contexts with every transfer syntax there is (PS3.8 9.3.2).
+_LONGEST_REQUEST_BYTES: Final = 1 << 19
+_MESSAGES_WAITING: Final = 8  # a peer with one outstanding operation (PS3.7 D.3.3.3) leaves at most one
+_ABORT_PDU: Final = (
+    b"\x07\x00\x00\x00\x00\x04\x00\x00\x02\x06"  # by the provider, invalid parameter value (PS3.8 9.3.8)
+)
+_CONGESTED: Final = (0x02, 0x03, 0x02)  # A-ASSOCIATE-RJ: transient, presentation, local limit exceeded (PS3.8 9.3.4)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What one peer, and all of them, may ask for."""
+
+    associations: int
+    connections_per_host: int
+    pdu_bytes: int
+    message_bytes: int
+    timeout_s: float  # for a PDU or a TLS handshake to be complete
+
+
+class Connection:
+    """A connection of a peer, from accept to close."""
+
+    def __init__(self, link: socket.socket, host: str) -> None:
+        self.link = link
+        self.host = host
+        self.associated = False  # it asked for an association; until then it gives way to others
+
+    def cut(self) -> None:
+        """End it from any thread; the one that reads from it sees the end of the stream."""
+        try:
+            self.link.shutdown(socket.SHUT_RDWR)
+        except OSError:  # the peer was faster
+            log.debug("connection was closed already")
+
+
+class Connections:
+    """Who is connected; bounded by host and in all."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._per_host = limits.connections_per_host
+        self._associations = limits.associations
+        self._total = limits.associations + limits.connections_per_host
+        self._open: list[Connection] = []
+        self._changed = threading.Condition()
+
+    def admit(self, connection: Connection) -> bool:
+        """Count a new connection in; where there are too many, the longest idle one is cut, or else this is refused."""
+        with self._changed:
+            same_host = [other for other in self._open if other.host == connection.host]
+            if len(same_host) >= self._per_host and not self._cut_idle(same_host):
+                return False
+            if len(self._open) >= self._total and not self._cut_idle(self._open):
+                return False
+            self._open.append(connection)
+            return True
+
+    def associate(self, connection: Connection) -> bool:
+        """The connection asks for an association; False if there are too many."""
+        with self._changed:
+            if sum(other.associated for other in self._open) >= self._associations:
+                return False
+            connection.associated = True
+            return True
+
+    def leave(self, connection: Connection) -> None:
+        """The connection has ended."""
+        with self._changed:
+            if connection in self._open:
+                self._open.remove(connection)
+            self._changed.notify_all()
+
+    def wait_until_empty(self, timeout_s: float) -> bool:
+        """Whether every connection has ended in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._open, timeout_s)
+
+    def cut_all(self) -> None:
+        """End every connection."""
+        with self._changed:
+            for connection in self._open:
+                connection.cut()
+
+    def _cut_idle(self, candidates: list[Connection]) -> bool:
+        idle = next((connection for connection in candidates if not connection.associated), None)
+        if idle is None:
+            return False
+        self._open.remove(idle)
+        idle.cut()
+        return True
+
+
+class BoundedSocket(AssociationSocket):
+    """Reads no more than a PDU may have, and no longer than it may take."""
+
+    def __init__(self, association: Association, link: socket.socket, limits: Limits) -> None:
+        super().__init__(association, client_socket=link)
+        self._longest = max(limits.pdu_bytes, _LONGEST_REQUEST_BYTES)
+        self._timeout_s = limits.timeout_s
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Exactly `nr_bytes`, or fewer where the peer ends the connection. OSError: too many, or too slow."""
+        link = self.socket
+        if link is None:
+            raise ConnectionAbortedError("the connection was closed")
+        if nr_bytes > self._longest:
+            log.warning("PDU is too long", extra={"count": nr_bytes})
+            self.send(_ABORT_PDU)
+            raise ConnectionAbortedError(f"a PDU claims {nr_bytes} bytes; must be at most {self._longest}")
+        received, view = 0, memoryview(bytearray(nr_bytes))
+        deadline = time.monotonic() + self._timeout_s
+        while received < nr_bytes:
+            link.settimeout(max(0.001, deadline - time.monotonic()))
+            count = link.recv_into(view[received:])
+            if count == 0:
+                break
+            received += count
+        return cast("bytearray", view.obj)[:received] if received < nr_bytes else cast("bytearray", view.obj)
+
+
+class BoundedMessages(DIMSEServiceProvider):
+    """Puts messages together from P-DATA, and ends the association where one grows too large or makes no sense."""
+
+    def __init__(self, association: Association, limits: Limits) -> None:
+        super().__init__(association)
+        self._longest = limits.message_bytes
+        self._received = 0
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        """Take in fragments of a message (PS3.8 E.2)."""
+        fragments = [data for _, data in primitive.presentation_data_value_list]
+        self._received += sum(len(data) for data in fragments)
+        if self._received > self._longest:
+            self._end(f"a message has more than {self._longest} bytes")
+            return
+        if not all(fragments) or self.msg_queue.qsize() >= _MESSAGES_WAITING:
+            self._end("fragments are empty, or requests do not wait for responses")
+            return
+        try:
+            super().receive_primitive(primitive)
+        except Exception as error:  # noqa: BLE001 - whatever a peer's command set makes pynetdicom's parser raise
+            self._end(f"a command set cannot be understood ({type(error).__name__})")
+            return
+        if self.message is None:
+            self._received = 0
+
+    def _end(self, reason: str) -> None:
+        log.warning("association is ended", extra={"reason": reason})
+        self.dul.event_queue.put("Evt19")  # invalid PDU: the state machine sends an A-ABORT (PS3.8 9.2.3)
+
+
+class GuardedServer(ThreadedAssociationServer):
+    """Accepts connections within limits; one thread a connection sees it through from handshake to close."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(
+        self,
+        entity: ApplicationEntity,
+        address: tuple[str, int],
+        *,
+        store: Callable[[evt.Event], int],
+        limits: Limits,
+        ssl_context: ssl.SSLContext | None,
+        ended: Callable[[Association], None],
+    ) -> None:
+        self.limits = limits
+        self.ended = ended
+        self.connections = Connections(limits)
+        self._admitted: dict[socket.socket, Connection] = {}
+        super().__init__(
+            entity,
+            address,
+            entity.ae_title,
+            entity.supported_contexts,
+            ssl_context,
+            evt_handlers=[(evt.EVT_C_STORE, store)],
+            request_handler=GuardedHandler,
+        )
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        """Accept a connection and nothing more: a handshake here would let one peer hold up all others."""
+        link, address = cast("socket.socket", self.socket).accept()
+        link.settimeout(self.limits.timeout_s)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a response is one small segment
+        return link, address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether the connection may stay."""
+        connection = Connection(request, str(client_address[0]))
+        if not self.connections.admit(connection):
+            log.warning("too many connections", extra={"address": connection.host})
+            return False
+        self._admitted[request] = connection
+        return True
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """See a connection through, on its own thread."""
+        connection = self._admitted.pop(request)
+        try:
+            if self.ssl_context is not None:
+                connection.link = self.ssl_context.wrap_socket(request, server_side=True)
+            GuardedHandler(connection, client_address, self)
+        except OSError as error:
+            log.warning("connection failed", extra={"address": connection.host, "reason": type(error).__name__})
+        finally:
+            self.shutdown_request(connection.link)
+            self.connections.leave(connection)
+
+
+class GuardedHandler(RequestHandler):
+    """Runs the association of one connection with bounded parts in it, until it ends."""
+
+    def __init__(self, connection: Connection, client_address: Any, server: GuardedServer) -> None:
+        self._connection, self._guarded = connection, server
+        super().__init__(connection.link, client_address, server)
+
+    def handle(self) -> None:
+        """Run the association."""
+        association = self._create_association()
+        association.dimse = BoundedMessages(association, self._guarded.limits)
+        association.dul.socket = BoundedSocket(association, self._connection.link, self._guarded.limits)
+        association.dul.event_queue.get_nowait()  # both sockets announced the connection (Evt5); once is enough
+        association.bind(evt.EVT_REQUESTED, self._requested)
+        association.bind(evt.EVT_FSM_TRANSITION, self._moved)
+        evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
+        association.start()
+        association.join()
+        self._guarded.ended(association)
+
+    def _requested(self, event: evt.Event) -> None:
+        if self._guarded.connections.associate(self._connection):
+            return
+        log.warning("too many associations", extra={"address": self._connection.host})
+        event.assoc.acse.send_reject(*_CONGESTED)
+        event.assoc.kill()
+
+    def _moved(self, event: evt.Event) -> None:
+        # A connection that ends before its request: the association would wait for one until its timer runs out.
+        if event.current_state == "Sta2" and event.next_state == "Sta1":
+            event.assoc.dul.to_user_queue.put(cast("Any", None))

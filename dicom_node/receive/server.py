@@ -1,0 +1,163 @@
+"""The receiving DICOM peer: Verification and Storage (PS3.4 A and B) on pynetdicom.
+
+The handler neither raises nor thinks: it hands bytes to the intake, and every outcome is a status. 0x0000 leaves only
+after the bytes are whole and synced in the spool and their row is in the ledger.
+"""
+
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Iterable
+from socketserver import BaseServer
+from typing import Final
+
+from pynetdicom import _config, evt
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
+
+from dicom_node.errors import SUCCESS, CannotUnderstandError, NodeError, SopClassNotSupportedError
+from dicom_node.receive.guard import GuardedServer, Limits
+from dicom_node.receive.intake import Intake
+from dicom_node.receive.part10 import IMPLEMENTATION_VERSION_NAME
+from dicom_node.receive.quarantine import StoreRequest
+from dicom_node.receive.storage_classes import presentation_contexts
+from dicom_node.report.uids import IMPLEMENTATION_CLASS_UID
+from dicom_node.settings import ScpSettings
+from inference.identifiers import SeriesInstanceUid
+
+log = logging.getLogger(__name__)
+
+_CANNOT_UNDERSTAND: Final = 0xC000
+_ABORT_GRACE_S: Final = 1.0  # for an A-ABORT to leave
+
+
+class StorageScp:
+    """A DICOM peer that runs from `start` to `stop`."""
+
+    def __init__(self, settings: ScpSettings, intake: Intake, *, ssl_context: ssl.SSLContext | None = None) -> None:
+        """`ssl_context` makes it speak TLS; it must be one for servers."""
+        self._settings, self._intake, self._ssl_context = settings, intake, ssl_context
+        self._senders = Senders()
+        self._server: GuardedServer | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Bind the port and begin to accept. OSError where the port is not to be had."""
+        # pynetdicom's own handlers would log what data sets and identifiers hold.
+        _config.LOG_HANDLER_LEVEL = "none"
+        settings = self._settings
+        self._server = GuardedServer(
+            self._entity(),
+            (settings.host, settings.port),
+            store=self._store,
+            limits=Limits(
+                associations=settings.max_associations,
+                connections_per_host=settings.max_connections_per_peer,
+                pdu_bytes=settings.max_pdu_bytes,
+                message_bytes=settings.max_instance_bytes,
+                timeout_s=settings.network_timeout_s,
+            ),
+            ssl_context=self._ssl_context,
+            ended=self._ended,
+        )
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="scp")
+        self._thread.start()
+        log.info("listening", extra={"ae_title": settings.ae_title, "host": settings.host, "port": self.port})
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, also where the settings say 0."""
+        if self._server is None:
+            raise RuntimeError("the SCP has not been started")
+        return int(self._server.server_address[1])
+
+    def stop(self) -> None:
+        """Accept no more, let running associations end in time, abort the others. Stopping twice is harmless."""
+        server, thread = self._server, self._thread
+        if server is None or thread is None or not thread.is_alive():
+            return
+        BaseServer.shutdown(server)  # not its own: that one would look for the server among those of the entity
+        server.server_close()
+        thread.join()
+        if not server.connections.wait_until_empty(self._settings.stop_timeout_s):
+            for association in server.active_associations:
+                association.abort(block=False)
+            if not server.connections.wait_until_empty(_ABORT_GRACE_S):
+                server.connections.cut_all()
+                server.connections.wait_until_empty(_ABORT_GRACE_S)
+        log.info("stopped", extra={"ae_title": self._settings.ae_title})
+
+    def _entity(self) -> ApplicationEntity:
+        settings = self._settings
+        entity = ApplicationEntity(ae_title=settings.ae_title)
+        entity.supported_contexts = presentation_contexts(settings.accept_other_storage)
+        entity.require_called_aet = True
+        entity.require_calling_aet = list(settings.calling_ae_titles)
+        entity.maximum_pdu_size = settings.max_pdu_bytes
+        entity.maximum_associations = 1 << 30  # the guard counts; pynetdicom would count idle sockets too
+        entity.acse_timeout = settings.acse_timeout_s
+        entity.dimse_timeout = settings.network_timeout_s
+        entity.network_timeout = settings.network_timeout_s
+        entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        return entity
+
+    def _store(self, event: evt.Event) -> int:
+        """Answer a C-STORE request."""
+        begun = time.monotonic()
+        try:
+            series = self._intake.take(_request(event)).series_instance_uid
+        except NodeError as error:
+            status = _CANNOT_UNDERSTAND if error.status is None else error.status
+            log.warning("instance not taken", extra={"status": f"{status:04X}", "reason": str(error)})
+            return status
+        self._senders.seen(event.assoc, series)
+        log.debug("instance taken", extra={"series_uid": series, "seconds": round(time.monotonic() - begun, 4)})
+        return SUCCESS
+
+    def _ended(self, association: Association) -> None:
+        series = self._senders.ended(association)
+        if not series:
+            return
+        try:
+            self._intake.released(series)
+        except NodeError as error:  # they are due all the same, when they have been quiet for longer
+            log.warning("series not released", extra={"count": len(series), "reason": str(error)})
+
+
+class Senders:
+    """Which association sent some of which series: the end of one does not hurry a series that another still sends."""
+
+    def __init__(self) -> None:
+        self._series: dict[Association, set[SeriesInstanceUid]] = {}
+        self._lock = threading.Lock()
+
+    def seen(self, association: Association, series: SeriesInstanceUid) -> None:
+        """The association sent an instance of the series."""
+        with self._lock:
+            self._series.setdefault(association, set()).add(series)
+
+    def ended(self, association: Association) -> frozenset[SeriesInstanceUid]:
+        """The series of an association that has ended, less those that others are sending."""
+        with self._lock:
+            mine: Iterable[SeriesInstanceUid] = self._series.pop(association, ())
+            return frozenset(mine).difference(*self._series.values())
+
+
+def _request(event: evt.Event) -> StoreRequest:
+    request, context = event.request, event.context
+    if not isinstance(request, C_STORE) or request.DataSet is None:
+        raise CannotUnderstandError("the request has no data set (PS3.7 9.1.1)")
+    if request.AffectedSOPClassUID != context.abstract_syntax:
+        raise SopClassNotSupportedError(
+            f"the request's SOP class is not that of its presentation context, {context.abstract_syntax} (PS3.7 C.4.2)"
+        )
+    return StoreRequest(
+        sop_class_uid=str(request.AffectedSOPClassUID),
+        sop_instance_uid=str(request.AffectedSOPInstanceUID),
+        transfer_syntax_uid=str(context.transfer_syntax),
+        data_set=request.DataSet.getbuffer(),
+        calling_aet=event.assoc.requestor.ae_title,
+    )

@@ -9,6 +9,10 @@ class RefusedError(TrainingError):
     """An input or a recipe that is refused before any time is spent on it; the text names what and why."""
 
 
+class DivergedError(TrainingError):
+    """Training left the range of finite numbers."""
+
+
 class VolumeError(TrainingError):
     """One volume that cannot be used; the others go on. `code` is short and stable, the text is for a person."""
 

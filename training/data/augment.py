@@ -5,15 +5,17 @@ the seed and the step alone.
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
+from training.strict import STRICT
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class AugmentSpec:
     """How far each change may go; the default changes nothing."""
 

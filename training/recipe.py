@@ -1,0 +1,131 @@
+"""A recipe: everything that decides how a model comes about, typed, checked and kept in its checkpoint.
+
+Recipes are Hydra configurations in `training/recipes/`; an unknown key or a value of another type is refused by name.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from inference.captions import Template
+from inference.manifest import PixelSpec
+from training.data.spec import DataSpec
+from training.errors import RefusedError
+from training.models.spec import ModelSpec
+from training.strict import STRICT
+from training.train.objective import LossSpec
+
+RECIPES: Final = Path(__file__).with_name("recipes")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PreprocessSpec:
+    """How volumes become slices; the comments name the published behaviour of the `paper` recipe."""
+
+    plane: Literal["geometry", "spacing"] = "geometry"  # spacing: the axis of the largest voxel, as published
+    normalise: Literal["percentile", "minmax"] = "percentile"  # minmax: of the whole volume, as published
+    window: Literal["all", "published"] = "all"  # published: even slices 121..220 (sagittal 50..150) of ~1 mm volumes
+    minimum_foreground: float = 0.02  # share of pixels above the lowest value; slices with less are left out
+    minimum_size_px: int = 40  # volumes with fewer rows or columns are left out
+    size_px: int = 160  # of the PNG
+    template: Template = "extended"
+    labels: Literal["paper", "extended"] = "extended"  # scheme in training.data.labels
+    split_by: Literal["patient", "volume"] = "patient"  # volume: as published
+    train_share: float = 0.6
+    val_share: float = 0.1
+    test_share: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OptimiserSpec:
+    """AdamW with a cosine schedule, and an exponential average of the weights."""
+
+    steps: int = 10000
+    learning_rate: float = 1e-3
+    warmup_steps: int = 500
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.98
+    epsilon: float = 1e-6
+    clip_norm: float | None = 1.0
+    average_decay: float = 0.999  # 0: the weights themselves
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup_steps < self.steps:
+            raise ValueError(f"warmup_steps is {self.warmup_steps}; must be less than {self.steps} steps")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RunSpec:
+    """How and where it runs; nothing here changes the result but `precision` and, by rounding, `micro_batch`."""
+
+    device: str = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"  # bf16: automatic mixed precision
+    micro_batch: int = 0  # samples in memory at once; 0: the whole batch of this process
+    log_every: int = 20  # steps
+    save_every: int = 500  # steps
+    evaluate_every: int = 0  # steps; 0: at the end only
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)  # wandb needs that package
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Recipe:
+    """All of it."""
+
+    seed: int = 0
+    preprocess: PreprocessSpec = field(default_factory=PreprocessSpec)
+    data: DataSpec = field(default_factory=DataSpec)
+    model: ModelSpec = field(default_factory=ModelSpec)
+    loss: LossSpec = field(default_factory=LossSpec)
+    optimiser: OptimiserSpec = field(default_factory=OptimiserSpec)
+    run: RunSpec = field(default_factory=RunSpec)
+
+    @property
+    def pixels(self) -> PixelSpec:
+        """How slices are prepared for the model of this recipe; the bundle's `image` section."""
+        image = self.model.image
+        return PixelSpec(size_px=image.size_px, channels=image.channels, **asdict(self.data.pixels))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint."""
+        return asdict(self)
+
+
+# The values above are the base that every recipe file begins with, so that every key can be overridden by name.
+ConfigStore.instance().store("base", Recipe().to_dict())
+
+
+def names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def load_recipe(name: str = "default", overrides: Sequence[str] = ()) -> Recipe:
+    """A packaged recipe with Hydra overrides such as `loss=clip` or `optimiser.steps=100`."""
+    if name not in names():
+        raise RefusedError(f"there is no recipe {name!r}; there are {', '.join(names())}")
+    try:
+        with initialize_config_dir(str(RECIPES), version_base="1.3"):
+            return recipe_from(compose(name, overrides=list(overrides)))
+    except HydraException as error:
+        raise RefusedError(f"recipe {name}: {error}") from error
+
+
+def recipe_from(values: DictConfig | dict[str, Any]) -> Recipe:
+    """A recipe from a Hydra configuration or a checkpoint's plain values."""
+    plain = OmegaConf.to_container(values, resolve=True) if isinstance(values, DictConfig) else values
+    try:
+        return TypeAdapter(Recipe).validate_python(plain)
+    except ValidationError as error:
+        wrong = [
+            f"{'.'.join(map(str, entry['loc']))} is {entry['input']!r}: {entry['msg']}" for entry in error.errors()
+        ]
+        raise RefusedError(f"the recipe cannot be used: {'; '.join(wrong)}") from error

@@ -36,6 +36,7 @@ _REQUIRED: Final = {
 # Type 3: there only with a value.
 _OPTIONAL: Final = {"IssuerOfPatientID": "LO", "StudyDescription": "LO", "TimezoneOffsetFromUTC": "SH"}
 
+_ISO_IR_58: Final = "\x1b$)A"  # pydicom 3 leaves this escape sequence of simplified Chinese in the text
 _TIME: Final = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
 _OFFSET: Final = re.compile(r"[+-](0\d|1[0-4])[0-5]\d")
 
@@ -112,7 +113,7 @@ def _valid(dataset: Dataset, keyword: str, vr: str) -> str:
         value = dataset.get(keyword)
         if not isinstance(value, str | PersonName):
             return ""
-        text = str(value).strip(" \0")
+        text = str(value).replace(_ISO_IR_58, "").strip(" \0")
         validate_value(vr, text, config.RAISE)
         if vr == "DA" and text:
             datetime.strptime(text, "%Y%m%d")  # noqa: DTZ007 - a date has no zone; this asks whether it exists

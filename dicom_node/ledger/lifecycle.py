@@ -29,6 +29,7 @@ SeriesEvent = Literal[
     "delivered-all",  # nothing of the reading is left to deliver
     "requested",  # a person or a peer asks for it to be read again
     "reader-changed",  # there is another reader digest
+    "restored",  # its report was found in the spool and not in the ledger
 ]
 
 INITIAL: Final[SeriesState] = "receiving"
@@ -40,6 +41,7 @@ TRANSITIONS: Final[Mapping[tuple[SeriesState, SeriesEvent], SeriesState]] = Mapp
         ("receiving", "delivered-all"): "receiving",  # of the reading before
         ("receiving", "requested"): "receiving",
         ("receiving", "reader-changed"): "receiving",
+        ("receiving", "restored"): "read",
         ("reading", "instance"): "reading",  # seen when the reading is finished
         ("reading", "lease-ran-out"): "receiving",
         ("reading", "finished"): "read",
@@ -53,9 +55,11 @@ TRANSITIONS: Final[Mapping[tuple[SeriesState, SeriesEvent], SeriesState]] = Mapp
         ("read", "delivered-all"): "answered",
         ("read", "requested"): "receiving",
         ("read", "reader-changed"): "receiving",
+        ("read", "restored"): "read",  # by the report of another reader
         ("answered", "instance"): "receiving",
         ("answered", "requested"): "receiving",
         ("answered", "reader-changed"): "receiving",
+        ("answered", "restored"): "read",
         ("quarantined", "instance"): "receiving",
         ("quarantined", "delivered-all"): "quarantined",  # of the reading before
         ("quarantined", "requested"): "receiving",

@@ -1,5 +1,6 @@
 """The part of the ledger that people and pages ask; it changes nothing."""
 
+from datetime import datetime
 from typing import get_args
 
 from sqlalchemy import func, select
@@ -61,6 +62,11 @@ class Queries(LedgerPart):
             series={state: by_series.get(state, 0) for state in get_args(SeriesState)},
             deliveries={state: by_delivery.get(state, 0) for state in get_args(DeliveryState)},
         )
+
+    def newest_arrival(self) -> datetime | None:
+        """When the last instance came in that the ledger knows of."""
+        with self._transactions.read() as session:
+            return session.scalars(select(func.max(Series.last_at))).one()
 
 
 def _record(session: Session, row: Series) -> SeriesRecord:

@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 from dicom_node.ledger.lifecycle import SeriesEvent, transition
 from dicom_node.ledger.models import DeliveryOrder, Reading, Series
 from dicom_node.ledger.part import LedgerPart, filled, insert_new, instance_uids, locked
-from dicom_node.ledger.records import Job, Outcome, instances_digest
+from dicom_node.ledger.records import FiledReport, Job, Outcome, instances_digest
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 
 # Events after which a series starts afresh, with all its attempts before it.
-_FRESH: Final = frozenset({"finished", "outgrown", "requested", "reader-changed"})
+_FRESH: Final = frozenset({"finished", "outgrown", "requested", "reader-changed", "restored"})
 
 _NEW_DELIVERY: Final = insert_new(DeliveryOrder, DeliveryOrder.id)
 
@@ -84,8 +84,7 @@ class Readings(LedgerPart):
                 return False
             reading = _reading(session, row, (job.instances_digest, job.reader_digest), job.created_at)
             _fill(reading, outcome, now)
-            row.reading_id, row.contrast = reading.id, outcome.contrast
-            row.score, row.flagged = outcome.score, outcome.flagged
+            _show(row, reading)
             undelivered = _order(session, reading, outcome.destinations, now)
             grew = instances_digest(instance_uids(session, row)) != job.instances_digest
             _end(
@@ -111,6 +110,30 @@ class Readings(LedgerPart):
                 _end(row, "gave-up", reason=reason)
             else:
                 _end(row, "failed", reason=reason, due_at=max(retry_at, now))
+            return True
+
+    def restore(self, filed: FiledReport, *, now: datetime) -> bool:
+        """Enter a reading whose report is in the spool; False if the ledger knows it, or not its series.
+
+        Where it covers every instance there is, its series needs no reading. Which of its deliveries were made is
+        written in the ledger only, so all are owed again: the same object sent twice does no harm.
+        """
+        key = (filed.instances_digest, filed.reader_digest)
+        with self._transactions.write() as session:
+            row = locked(session, filed.series_instance_uid)
+            if row is None or _find(session, row, key) is not None:
+                return False
+            reading = _reading(session, row, key, filed.created_at)
+            reading.predecessor_uid = filed.predecessor_uid
+            _fill(reading, filed.outcome, filed.created_at)
+            owed = _order(session, reading, filed.outcome.destinations, now)
+            complete = instances_digest(instance_uids(session, row)) == filed.instances_digest
+            if complete and row.state in ("receiving", "read", "answered"):
+                _show(row, reading)
+                row.reader_digest = filed.reader_digest
+                _end(row, "restored")
+                if not owed:
+                    row.state = transition(row.state, "delivered-all")
             return True
 
     def request(self, series: SeriesInstanceUid, *, now: datetime) -> bool:
@@ -156,14 +179,23 @@ def _end(row: Series, event: SeriesEvent, *, reason: str | None = None, due_at: 
 
 def _reading(session: Session, row: Series, digests: tuple[str, str], created_at: datetime) -> Reading:
     """The reading of this key, made if this is the first time that anybody asks for it."""
-    instances, reader = digests
-    key = {"series_id": row.id, "instances_digest": instances, "reader_digest": reader}
-    found = session.scalars(select(Reading).filter_by(**key)).one_or_none()
+    found = _find(session, row, digests)
     if found is None:
-        found = Reading(**key, created_at=created_at, predecessor_uid=_newest_report(session, row))
+        found = Reading(
+            series_id=row.id,
+            instances_digest=digests[0],
+            reader_digest=digests[1],
+            created_at=created_at,
+            predecessor_uid=_newest_report(session, row),
+        )
         session.add(found)
         session.flush()
     return found
+
+
+def _find(session: Session, row: Series, digests: tuple[str, str]) -> Reading | None:
+    key = {"series_id": row.id, "instances_digest": digests[0], "reader_digest": digests[1]}
+    return session.scalars(select(Reading).filter_by(**key)).one_or_none()
 
 
 def _newest_report(session: Session, row: Series) -> str | None:
@@ -196,6 +228,11 @@ def _fill(reading: Reading, outcome: Outcome, now: datetime) -> None:
         reading.report_uid = outcome.report.sop_instance_uid
         reading.report_class_uid = outcome.report.sop_class_uid
         reading.report_series_uid = outcome.report.series_instance_uid
+
+
+def _show(row: Series, reading: Reading) -> None:
+    """Make `reading` the one that holds."""
+    row.reading_id, row.contrast, row.score, row.flagged = reading.id, reading.contrast, reading.score, reading.flagged
 
 
 def _order(session: Session, reading: Reading, destinations: tuple[str, ...], now: datetime) -> bool:

@@ -78,6 +78,19 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FiledReport:
+    """A report in the spool and the reading it reports: enough to enter both into an empty ledger."""
+
+    study_instance_uid: StudyInstanceUid
+    series_instance_uid: SeriesInstanceUid
+    instances_digest: str
+    reader_digest: str
+    created_at: datetime
+    predecessor_uid: SopInstanceUid | None
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReadingRow:
     """A reading that was finished, with its key."""
 

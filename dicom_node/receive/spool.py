@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 from pydicom import Dataset
 
 from dicom_node.errors import SpoolFullError
-from dicom_node.ledger.records import Job, Outcome, ReportRow
+from dicom_node.ledger.records import FiledReport, Job, Outcome, ReportRow
 from dicom_node.receive.files import PART, make_folder, write_whole
 from dicom_node.receive.part10 import file_meta, read_file_meta
 from inference.atomic import sync_folder
@@ -49,20 +49,6 @@ class StoredInstance:
 
     path: Path
     arrival: Arrival
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FiledReport:
-    """A report in the spool and the reading it reports, enough to enter both into an empty ledger."""
-
-    path: Path
-    study_instance_uid: StudyInstanceUid
-    series_instance_uid: SeriesInstanceUid
-    instances_digest: str
-    reader_digest: str
-    created_at: datetime
-    predecessor_uid: SopInstanceUid | None
-    outcome: Outcome
 
 
 class Spool:
@@ -141,17 +127,16 @@ class Spool:
         write_whole(path.with_suffix(".json"), [json.dumps(_note(job, outcome)).encode()], replace=True)
         return path
 
-    def reports(self) -> Generator[FiledReport]:
-        """Every report with the reading it reports."""
-        for note in sorted(self._reports.glob("*.json")):
-            path = note.with_suffix(".dcm")
-            if path.exists():
-                yield _filed(path, json.loads(note.read_bytes()))
+    def reports(self, *, changed_since: datetime | None = None) -> list[FiledReport]:
+        """Reports with the readings they report, the oldest reading first; all or those that were stored since."""
+        notes = (note for note in self._reports.glob("*.json") if _changed(note, changed_since))
+        filed = (_filed(json.loads(note.read_bytes())) for note in notes if note.with_suffix(".dcm").exists())
+        return sorted(filed, key=lambda report: report.created_at)
 
     def series_folders(self, *, changed_since: datetime | None = None) -> Generator[Path]:
         """Folders of series, all or those that got a file since."""
         for folder in self._instances.iterdir():
-            if changed_since is None or folder.stat().st_mtime >= changed_since.timestamp():
+            if _changed(folder, changed_since):
                 yield folder
 
     def conflicts(self) -> list[Path]:
@@ -179,6 +164,10 @@ def _name(uid: str) -> str:
     return sha256(uid.encode("ascii")).hexdigest()
 
 
+def _changed(path: Path, since: datetime | None) -> bool:
+    return since is None or path.stat().st_mtime >= since.timestamp()
+
+
 def _same_data_set(path: Path, data_set: bytes | memoryview) -> bool:
     stored = memoryview(path.read_bytes())
     return stored[read_file_meta(stored).data_set_offset :] == data_set
@@ -197,7 +186,7 @@ def _note(job: Job, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _filed(path: Path, note: dict[str, Any]) -> FiledReport:
+def _filed(note: dict[str, Any]) -> FiledReport:
     said = note["outcome"]
     outcome = Outcome(
         document=said["document"],
@@ -209,7 +198,6 @@ def _filed(path: Path, note: dict[str, Any]) -> FiledReport:
         destinations=tuple(said["destinations"]),
     )
     return FiledReport(
-        path=path,
         study_instance_uid=StudyInstanceUid(note["study_instance_uid"]),
         series_instance_uid=SeriesInstanceUid(note["series_instance_uid"]),
         instances_digest=note["instances_digest"],

@@ -1,0 +1,83 @@
+"""Asks the ledger again and again what is due, and has it done: whatever a queue lost comes back this way."""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, Protocol
+
+from dicom_node.errors import LedgerUnavailableError
+from inference.identifiers import SeriesInstanceUid
+
+log = logging.getLogger(__name__)
+
+_BATCH: Final = 64  # of each kind a sweep; more would only wait in the queue
+
+
+class Due(Protocol):
+    """The part of the ledger that knows what is due."""
+
+    def due(self, now: datetime, limit: int) -> list[SeriesInstanceUid]:
+        """Series to be read."""
+        ...
+
+    def due_deliveries(self, now: datetime, limit: int) -> list[int]:
+        """Deliveries to be tried."""
+        ...
+
+
+class Submit(Protocol):
+    """Where work goes; being given the same key twice is harmless."""
+
+    def read(self, series: SeriesInstanceUid) -> None:
+        """Have a series read."""
+        ...
+
+    def deliver(self, delivery_id: int) -> None:
+        """Have a delivery tried."""
+        ...
+
+
+class Sweeper:
+    """A thread that sweeps at an interval, from `start` to `stop`."""
+
+    def __init__(self, ledger: Due, submit: Submit, *, clock: Callable[[], datetime], interval_s: float) -> None:
+        self._ledger, self._submit, self._clock = ledger, submit, clock
+        self._interval_s = interval_s
+        self._stopped, self._woken = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin to sweep, at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the sweep that is running; also before `start`, and twice."""
+        self._stopped.set()
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def wake(self) -> None:
+        """Sweep now instead of at the end of the interval."""
+        self._woken.set()
+
+    def sweep(self) -> int:
+        """Submit what is due; how much that was. Raises LedgerUnavailableError."""
+        now = self._clock()
+        series, deliveries = self._ledger.due(now, _BATCH), self._ledger.due_deliveries(now, _BATCH)
+        for uid in series:
+            self._submit.read(uid)
+        for delivery_id in deliveries:
+            self._submit.deliver(delivery_id)
+        return len(series) + len(deliveries)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._woken.clear()
+            try:
+                self.sweep()
+            except LedgerUnavailableError as error:  # what is due stays due
+                log.warning("sweep failed", extra={"reason": str(error)})
+            if not self._stopped.is_set():
+                self._woken.wait(self._interval_s)

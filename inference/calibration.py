@@ -132,12 +132,15 @@ class Calibration:
 
     def p_value(self, surprise_nats: float) -> float:
         """G: the share of clean series whose largest surprise is at least this one, (1 + #) / (N + 1)."""
-        at_least = len(self._surprises) - int(np.searchsorted(self._surprises, surprise_nats, side="left"))
-        return (1 + at_least) / (len(self._surprises) + 1)
+        return self._series.p_value(surprise_nats)
+
+    def score(self, surprise_nats: float) -> float:
+        """1 - G, continued beyond the most surprising clean series so that it still tells two surprises apart."""
+        return -math.expm1(-self._series.surprise(surprise_nats))
 
     @cached_property
-    def _surprises(self) -> Float64[np.ndarray, " n"]:
-        return np.array(self.surprises_nats, np.float64)
+    def _series(self) -> Reference:
+        return Reference(nats=self.surprises_nats)
 
     @cached_property
     def sha256(self) -> str:

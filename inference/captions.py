@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
 from inference.header import FrameHeader
-from inference.stacks import Kind
+from inference.kinds import kind_and_part
 
 Template = Literal["paper", "extended"]
 Value = str | float | bool
@@ -52,7 +52,7 @@ class Caption:
     InversionTime_ms: float | None = None
     FlipAngle_deg: float | None = None
     b_value_s_mm2: float | None = None
-    ImageKind: str | None = None  # of inference.stacks.Kind
+    ImageKind: str | None = None  # of inference.kinds.Kind
     contrast: str | None = None  # of inference.labels
     post_contrast: bool | None = None
     fat_suppressed: bool | None = None
@@ -90,15 +90,14 @@ def caption(
     header: FrameHeader,
     *,
     plane: str | None,
-    kind: Kind | None = None,
     contrast: str | None = None,
     post_contrast: bool | None = None,
     fat_suppressed: bool | None = None,
 ) -> Caption:
     """The caption of one header: what it says, in its own units, nothing repaired.
 
-    `plane` and `kind` are those of the stack the header speaks for (`Stack.plane`, `Stack.kind`); `contrast`,
-    `post_contrast` and `fat_suppressed` are what the header claims (`inference.claims`). None leaves a field out.
+    `plane` is that of the stack the header speaks for (`Stack.plane`); `contrast`, `post_contrast` and `fat_suppressed`
+    are what the header claims (`inference.claims`). None leaves a field out.
     """
     return Caption(
         plane=plane,
@@ -115,7 +114,7 @@ def caption(
         InversionTime_ms=header.inversion_time_ms,
         FlipAngle_deg=header.flip_angle_deg,
         b_value_s_mm2=header.b_value_s_mm2,
-        ImageKind=kind,
+        ImageKind=kind_and_part(header)[0],
         contrast=contrast,
         post_contrast=post_contrast,
         fat_suppressed=fat_suppressed,

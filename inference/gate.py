@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 NEIGHBOURS: Final = 5
+FARTHEST: Final = 2.0
 
 
 class Gate(Protocol):
@@ -31,6 +32,8 @@ class NearestNeighbours:
             )
 
     def distance(self, image: Float64[np.ndarray, " d"]) -> float:
+        if not image.any():
+            return FARTHEST  # the slices cancel out: they have nothing in common
         cosines = self.reference @ unit(image)
         nearest = np.partition(cosines, len(cosines) - self.neighbours)[len(cosines) - self.neighbours]
         return float(1.0 - nearest)

@@ -8,16 +8,16 @@ from inference.captions import NUMERIC_FIELDS, YES_NO_FIELDS, Value
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgedField:
-    """A caption field with the attribute it comes from and the tolerance within which values agree.
+    """A caption field and the tolerance within which two values of it agree.
 
     Two numbers agree if they differ by at most `difference` or by at most the factor `ratio`: an echo time of 90 ms
     recorded as 100 ms cannot be seen, so it must not count.
     """
 
     name: str
-    keyword: str
-    tag: str
+    keyword: str  # of the attribute it comes from
     words: str  # what to call it in a sentence
+    unit: str = ""
     ratio: float = 1.0
     difference: float = 0.0  # in the unit of the field's name
     absence_claims: bool = False  # a header without it says that there was none
@@ -53,25 +53,25 @@ def echo(scanning_sequence: str) -> frozenset[str]:
 
 
 JUDGED: Final = (
-    JudgedField(name="contrast", keyword="SeriesDescription", tag="(0008,103E)", words="contrast"),
-    JudgedField(name="post_contrast", keyword="ContrastBolusAgent", tag="(0018,0010)", words="contrast agent"),
-    JudgedField(name="fat_suppressed", keyword="ScanOptions", tag="(0018,0022)", words="fat suppression"),
-    JudgedField(name="plane", keyword="ImageOrientationPatient", tag="(0020,0037)", words="plane"),
-    JudgedField(name="ImageKind", keyword="ImageType", tag="(0008,0008)", words="kind of image"),
-    JudgedField(name="ScanningSequence", keyword="ScanningSequence", tag="(0018,0020)", words="sequence"),
+    JudgedField(name="contrast", keyword="SeriesDescription", words="contrast"),
+    JudgedField(name="post_contrast", keyword="ContrastBolusAgent", words="contrast agent"),
+    JudgedField(name="fat_suppressed", keyword="ScanOptions", words="fat suppression"),
+    JudgedField(name="plane", keyword="ImageOrientationPatient", words="plane"),
+    JudgedField(name="ImageKind", keyword="ImageType", words="kind of image"),
+    JudgedField(name="ScanningSequence", keyword="ScanningSequence", words="sequence"),
     JudgedField(
-        name="EchoTime_ms", keyword="EchoTime", tag="(0018,0081)", words="echo time", ratio=1.5, difference=10.0
+        name="EchoTime_ms", keyword="EchoTime", words="echo time", unit="ms", ratio=1.5, difference=10.0
     ),
     JudgedField(
-        name="RepetitionTime_ms", keyword="RepetitionTime", tag="(0018,0080)", words="repetition time",
+        name="RepetitionTime_ms", keyword="RepetitionTime", words="repetition time", unit="ms",
         ratio=2.0, difference=10.0,
     ),
     JudgedField(
-        name="InversionTime_ms", keyword="InversionTime", tag="(0018,0082)", words="inversion time",
+        name="InversionTime_ms", keyword="InversionTime", words="inversion time", unit="ms",
         ratio=1.4, difference=30.0, absence_claims=True,
     ),
     JudgedField(
-        name="b_value_s_mm2", keyword="DiffusionBValue", tag="(0018,9087)", words="b-value",
+        name="b_value_s_mm2", keyword="DiffusionBValue", words="b-value", unit="s/mm2",
         ratio=1.5, difference=100.0, absence_claims=True,
     ),
 )  # fmt: skip

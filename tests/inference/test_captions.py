@@ -97,9 +97,17 @@ def test_a_value_with_a_comma_is_cut_at_it() -> None:
 
 def test_claims_enter_only_when_given() -> None:
     bare = caption(HEADER, plane="axial")
-    assert (bare.contrast, bare.post_contrast, bare.fat_suppressed, bare.ImageKind) == (None, None, None, None)
-    told = caption(HEADER, plane="axial", kind="magnitude", contrast="T2", post_contrast=False, fat_suppressed=True)
-    assert (told.contrast, told.post_contrast, told.fat_suppressed, told.ImageKind) == ("T2", False, True, "magnitude")
+    assert (bare.contrast, bare.post_contrast, bare.fat_suppressed) == (None, None, None)
+    told = caption(HEADER, plane="axial", contrast="T2", post_contrast=False, fat_suppressed=True)
+    assert (told.contrast, told.post_contrast, told.fat_suppressed) == ("T2", False, True)
+
+
+def test_the_kind_of_image_is_that_of_its_image_type() -> None:
+    assert caption(HEADER, plane=None).ImageKind == "magnitude"
+    assert (
+        caption(replace(HEADER, image_type=("DERIVED", "PRIMARY", "DIFFUSION", "ADC")), plane=None).ImageKind
+        == "derived"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,137 @@
+"""What the image says against a header, as sentences a technologist can act on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from inference.captions import NUMERIC_FIELDS, Value
+from inference.claims import Claim
+from inference.contrast import Shown
+from inference.elements import attribute
+from inference.header import FrameHeader
+from inference.judged import JudgedField
+from inference.reading import Finding, Severity
+
+# Where a header may state these claims, the most telling first; `Claim.basis` says which of them it was.
+_SOURCES: Final = {
+    "post_contrast": ("ContrastBolusAgent", "SeriesDescription", "ProtocolName"),
+    "fat_suppressed": ("ScanOptions", "SpectrallySelectedSuppression", "SeriesDescription", "ProtocolName"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubt:
+    """One field that the image contradicts."""
+
+    field: JudgedField
+    claimed: Value | None
+    p_value: float | None
+    severity: Severity
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Sight:
+    """What the image looks like instead."""
+
+    looks: str  # continues "The image ..."
+    expected: str | None
+
+
+def image_findings(doubts: Sequence[Doubt], *, shown: Shown, header: FrameHeader, claim: Claim) -> tuple[Finding, ...]:
+    """The findings for the doubts about one header, in their order; codes are `image-` and the field in words.
+
+    One wrong field makes the others fit worse too. So where the image says what it expects instead of some, only those
+    are spoken of; else the first doubt alone.
+    """
+    sights = [(doubt, _sight(doubt, shown)) for doubt in doubts]
+    telling = [(doubt, sight) for doubt, sight in sights if sight.expected is not None]
+    return tuple(_finding(doubt, sight, header, claim) for doubt, sight in telling or sights[:1])
+
+
+def _finding(doubt: Doubt, sight: _Sight, header: FrameHeader, claim: Claim) -> Finding:
+    keyword = _keyword(doubt.field, claim)
+    tag = attribute(keyword).text
+    recorded = _recorded(keyword, doubt, header)
+    return Finding(
+        code=f"image-{doubt.field.words.replace(' ', '-')}",
+        source="image",
+        attribute=keyword,
+        tag=tag,
+        recorded=recorded,
+        expected=sight.expected,
+        p_value=doubt.p_value,
+        severity=doubt.severity,
+        message=f"The image {sight.looks}; {keyword} {tag} {_says(doubt, recorded)}",
+        suggestion=f"Check {keyword}"
+        + (" against the protocol" if sight.expected is None else f": expected {sight.expected}"),
+    )
+
+
+def _sight(doubt: Doubt, shown: Shown) -> _Sight:
+    field, claimed, contrast = doubt.field, doubt.claimed, shown.contrast
+    label = f"{contrast.label} ({contrast.probability:.2f})"
+    if field.name == "contrast" and contrast.label != claimed:
+        return _Sight(looks=f"looks like {label}", expected=contrast.label)
+    if field.name in NUMERIC_FIELDS:
+        estimate = shown.estimates.get(field.name)
+        if estimate is None and claimed is not None:
+            return _Sight(looks=f"looks like {label} without {field.words}", expected=f"no {field.words}")
+        if estimate is not None and not field.agree(claimed, estimate.value):
+            span = f"{estimate.low:g} to {estimate.high:g} {field.unit}"
+            return _Sight(
+                looks=f"looks like {label} with {field.words} {span}",
+                expected=f"{field.words} about {estimate.value:g} {field.unit} ({span})",
+            )
+    answer = {"post_contrast": contrast.post_contrast, "fat_suppressed": contrast.fat_suppressed}.get(field.name)
+    if answer is not None and answer.value != claimed:
+        expected = _with(answer.value, field)
+        return _Sight(looks=f"looks like {contrast.label} {expected} ({answer.probability:.2f})", expected=expected)
+    return _Sight(looks=f"fits the {field.words} of its header worse than other images do", expected=None)
+
+
+def _says(doubt: Doubt, recorded: str | None) -> str:
+    """What the attribute says, continuing its name."""
+    field, claimed = doubt.field, doubt.claimed
+    if claimed is None or recorded is None:
+        return "is absent" if not isinstance(claimed, bool) else f"is absent, which claims {_with(claimed, field)}"
+    if isinstance(claimed, bool):
+        return f"is {recorded!r}, which claims {_with(claimed, field)}"
+    if field.name == "contrast":
+        return f"is {recorded!r}, which claims {claimed}"
+    return f"is {recorded} {field.unit}".rstrip()
+
+
+def _keyword(field: JudgedField, claim: Claim) -> str:
+    """The attribute that states the claim; for the contrast it is the first of the claim's basis."""
+    if field.name == "contrast":
+        return claim.basis[0] if claim.basis else field.keyword
+    return next((keyword for keyword in _SOURCES.get(field.name, ()) if keyword in claim.basis), field.keyword)
+
+
+def _recorded(keyword: str, doubt: Doubt, header: FrameHeader) -> str | None:
+    """The attribute's value as text; the claim itself where it comes from an attribute not listed here."""
+    texts = {
+        "SeriesDescription": header.series_description,
+        "ProtocolName": header.protocol_name,
+        "AcquisitionContrast": header.acquisition_contrast,
+        "ContrastBolusAgent": header.contrast_bolus_agent,
+        "SpectrallySelectedSuppression": header.spectrally_selected_suppression,
+        "ImageType": "\\".join(header.image_type) or None,
+        "ScanOptions": "\\".join(header.scan_options) or None,
+        "ScanningSequence": "\\".join(header.scanning_sequence) or None,
+        "EchoTime": _number(header.echo_time_ms),
+        "RepetitionTime": _number(header.repetition_time_ms),
+        "InversionTime": _number(header.inversion_time_ms),
+        "DiffusionBValue": _number(header.b_value_s_mm2),
+    }
+    if keyword in texts:
+        return texts[keyword]
+    return None if doubt.claimed is None else str(doubt.claimed)
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:g}"
+
+
+def _with(value: bool, field: JudgedField) -> str:
+    return f"{'with' if value else 'without'} {field.words}"

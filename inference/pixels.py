@@ -1,0 +1,17 @@
+"""The door to pixels: which slices are decoded, how they are prepared, and how that fails."""
+
+from inference.pixels_decode import read_slices
+from inference.pixels_layout import PixelError, PixelLayout, PixelLimits
+from inference.pixels_prepare import PixelSpec, noise_ratio, prepare, standardise, unit_images
+
+__all__ = [
+    "PixelError",
+    "PixelLayout",
+    "PixelLimits",
+    "PixelSpec",
+    "noise_ratio",
+    "prepare",
+    "read_slices",
+    "standardise",
+    "unit_images",
+]

@@ -1,0 +1,154 @@
+"""Frames of images to float32 arrays in the units of the image (PS3.3 C.11.1), only those that are asked for."""
+
+import struct
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float32
+from pydicom.encaps import get_frame
+from pydicom.pixels.decoders.base import JPEGExtended12BitDecoder, get_decoder
+from pydicom.uid import UID, RLELossless
+
+from inference.codestream import codestream_size
+from inference.header import FrameHeader
+from inference.identifiers import SopInstanceUid
+from inference.pixels_layout import PixelError, PixelLayout, PixelLimits, check_layout
+from inference.sources import Instance
+from inference.stacks import ChosenSlice
+
+JPEGExtended12BitDecoder.add_plugin("gdcm-12", ("inference.jpeg12", "decode_frame"))
+
+LIMITS: Final = PixelLimits()
+
+# What pydicom's decoders and its encapsulation raise for pixels that are not as their header says: ValueError and
+# RuntimeError (every plugin failed), struct.error and EOFError (items end early), AttributeError and KeyError (an
+# option is missing), NotImplementedError (no decoder for the transfer syntax).
+_DECODER_ERRORS: Final = (ValueError, RuntimeError, struct.error, EOFError, AttributeError, KeyError)
+
+_Stored = npt.NDArray[Any]
+
+
+def read_slices(
+    chosen: Sequence[ChosenSlice], instances: Mapping[SopInstanceUid, Instance], *, limits: PixelLimits = LIMITS
+) -> list[Float32[np.ndarray, "h w"]]:
+    """The chosen slices of the images in `instances`, in order: rescaled, MONOCHROME1 inverted, padding made dark.
+
+    Raises:
+        PixelError: the first that cannot be decoded: no-pixels, colour, broken-pixels or pixel-limit.
+    """
+    wanted: defaultdict[SopInstanceUid, set[int]] = defaultdict(set)
+    for one in chosen:
+        wanted[one.sop_instance_uid].add(one.frame)
+    stored: dict[SopInstanceUid, dict[int, _Stored]] = {
+        uid: _decode(instances[uid], frames, limits) for uid, frames in wanted.items()
+    }
+    return [_slice(one, instances[one.sop_instance_uid], stored[one.sop_instance_uid][one.frame]) for one in chosen]
+
+
+def _decode(instance: Instance, frames: Collection[int], limits: PixelLimits) -> dict[int, _Stored]:
+    """Stored values (rows, columns) of some frames, numbered from 1."""
+    layout = instance.pixels
+    if layout is None:
+        raise PixelError("no-pixels", "the object has no PixelData (7FE0,0010)")
+    syntax = UID(instance.transfer_syntax_uid)
+    check_layout(layout, encapsulated=syntax.is_encapsulated, limits=limits)
+    if max(frames) > layout.frames:
+        raise PixelError(
+            "broken-pixels", f"frame {max(frames)} is wanted; NumberOfFrames (0028,0008) is {layout.frames}"
+        )
+    try:
+        with instance.stream() as stream:
+            return _decode_stream(stream, layout, syntax, sorted(frames))
+    except OSError as error:
+        raise PixelError("broken-pixels", f"the file cannot be read again: {error.strerror or error}") from error
+    except _DECODER_ERRORS as error:
+        message = " ".join(str(error).split())[:500]
+        raise PixelError(
+            "broken-pixels", f"PixelData (7FE0,0010) in {syntax.name} cannot be decoded: {message}"
+        ) from error
+
+
+def _decode_stream(stream: BinaryIO, layout: PixelLayout, syntax: UID, frames: Sequence[int]) -> dict[int, _Stored]:
+    decoder = get_decoder(syntax)
+    stream.seek(layout.element.offset_bytes)
+    if syntax.is_encapsulated and syntax != RLELossless:
+        for frame in frames:
+            _check_codestream(stream, layout, frame)
+    indices = [frame - 1 for frame in frames]
+    decoded = decoder.iter_array(stream, indices=indices, raw=True, **_options(layout, syntax))
+    return {frame: _shifted(array, layout, syntax) for frame, (array, _) in zip(frames, decoded, strict=True)}
+
+
+def _options(layout: PixelLayout, syntax: UID) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "rows": layout.rows_px,
+        "columns": layout.columns_px,
+        "number_of_frames": layout.frames,
+        "samples_per_pixel": layout.samples_per_pixel,
+        "photometric_interpretation": layout.photometric_interpretation,
+        "bits_allocated": layout.bits_allocated,
+        "pixel_keyword": layout.element.keyword,
+        "pixel_vr": layout.element.vr,
+    }
+    if layout.element.keyword == "PixelData":
+        options |= {"bits_stored": layout.bits_stored, "pixel_representation": layout.pixel_representation}
+    if layout.offset_table is not None:
+        options["extended_offsets"] = layout.offset_table
+    if _is_shifted(layout, syntax):
+        options["correct_unused_bits"] = False
+    return options
+
+
+def _is_shifted(layout: PixelLayout, syntax: UID) -> bool:
+    """True where the stored bits are not the lowest ones, which pydicom takes them to be (PS3.5 8.1.1)."""
+    if layout.high_bit is None or layout.bits_stored is None or layout.element.keyword != "PixelData":
+        return False
+    shifted = layout.bits_stored - 1 < layout.high_bit < (layout.bits_allocated or 0)
+    return shifted and (not syntax.is_encapsulated or syntax == RLELossless)
+
+
+def _shifted(array: _Stored, layout: PixelLayout, syntax: UID) -> _Stored:
+    if not _is_shifted(layout, syntax):
+        return array
+    bits, high, stored = layout.bits_allocated or 0, layout.high_bit or 0, layout.bits_stored or 0
+    return (array << (bits - 1 - high)) >> (bits - stored)
+
+
+def _check_codestream(stream: BinaryIO, layout: PixelLayout, frame: int) -> None:
+    """Refuse a frame that is another size inside than the header says, before a decoder makes room for it."""
+    data = get_frame(stream, frame - 1, number_of_frames=layout.frames, extended_offsets=layout.offset_table)
+    stream.seek(layout.element.offset_bytes)
+    size = codestream_size(data)
+    if size is not None and size != (layout.rows_px, layout.columns_px):
+        inside = f"{size[0]} x {size[1]}"
+        raise ValueError(
+            f"frame {frame} is {inside} pixels inside; the header says {layout.rows_px} x {layout.columns_px}"
+        )
+
+
+def _slice(one: ChosenSlice, instance: Instance, stored: _Stored) -> Float32[np.ndarray, "h w"]:
+    layout = instance.pixels
+    part = stored if one.tile is None else _tile(stored, one.header, one.tile)
+    values = part.astype(np.float32)
+    slope = one.header.rescale_slope or 1.0  # a slope of zero would leave no image
+    values *= np.float32(slope)
+    values += np.float32(one.header.rescale_intercept or 0.0)
+    if layout is not None and layout.photometric_interpretation == "MONOCHROME1":
+        np.negative(values, out=values)
+    if layout is not None and layout.padding is not None:
+        outside = (part >= layout.padding[0]) & (part <= layout.padding[1])
+        if outside.any() and not outside.all():
+            values[outside] = values[~outside].min()
+    return values
+
+
+def _tile(mosaic: _Stored, header: FrameHeader, tile: int) -> _Stored:
+    rows, columns = header.mosaic_grid or (1, 1)
+    height, width = mosaic.shape[0] // rows, mosaic.shape[1] // columns
+    row, column = divmod(tile, columns)
+    if not 0 <= row < rows or height == 0 or width == 0:
+        raise PixelError("broken-pixels", f"tile {tile} is outside the mosaic of {rows} x {columns} tiles")
+    return mosaic[row * height : (row + 1) * height, column * width : (column + 1) * width]

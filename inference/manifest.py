@@ -4,10 +4,11 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any, Final, Literal, TypeVar, cast
 
 from inference.captions import Template
+from inference.pixels_prepare import PixelSpec
 
 SCHEMA: Final = "mrclip.bundle/1"
 
@@ -42,16 +43,6 @@ class BundleError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PixelSpec:
-    size_px: int
-    channels: int
-    low_percentile: float
-    high_percentile: float
-    mean: float
-    std: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class MetadataSection:
     """How captions enter the metadata tower."""
 
@@ -81,6 +72,7 @@ class Manifest:
     logit_scale: float  # multiplies the cosine of two embeddings: 1 / temperature
     licence: str
     training_data: str  # one sentence; the model card says the rest
+    slices: int = 16  # how many of a stack are encoded
     minimum_probability: float = 0.0  # a less likely contrast is not answered: low-confidence
     files: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -88,6 +80,7 @@ class Manifest:
         for name, value in (("name", self.name), ("version", self.version)):
             _require(_NAME.fullmatch(value) is not None, name, f"the form {_NAME.pattern}", value)
         _require(_is_count(self.embedding_dim), "embedding_dim", "a positive number", self.embedding_dim)
+        _require(_is_count(self.slices), "slices", "a positive number", self.slices)
         scale = self.logit_scale
         _require(math.isfinite(scale) and scale > 0, "logit_scale", "a positive number", scale)
         least = self.minimum_probability
@@ -137,11 +130,7 @@ def _built(cls: type[_T], values: object, where: str) -> _T:
     known = {entry.name: entry for entry in fields(cast("Any", cls))}
     unknown = sorted(given.keys() - known.keys())
     _require(not unknown, where, f"only {', '.join(sorted(known))}", ", ".join(unknown))
-    missing = sorted(
-        name
-        for name, entry in known.items()
-        if name not in given and entry.default is MISSING and entry.default_factory is MISSING
-    )
+    missing = sorted(name for name, entry in known.items() if name not in given and not _may_be_left_out(cls, entry))
     _require(not missing, where, ", ".join(missing), "no such key")
     try:
         return cls(**given)
@@ -149,6 +138,12 @@ def _built(cls: type[_T], values: object, where: str) -> _T:
         raise
     except (TypeError, ValueError) as error:
         raise BundleError(MANIFEST, expected=f"{where} to hold values of its types", found=str(error)) from error
+
+
+def _may_be_left_out(cls: type[Any], entry: Field[Any]) -> bool:
+    """Defaults count, but not those of `PixelSpec`: how pixels are prepared must not depend on the code's version."""
+    has_default = entry.default is not MISSING or entry.default_factory is not MISSING
+    return has_default and cls is not PixelSpec
 
 
 def _require(met: bool, key: str, expected: str, found: object) -> None:

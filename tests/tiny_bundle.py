@@ -34,8 +34,9 @@ from inference.grid import mean_embedding
 from inference.header import FrameHeader
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 from inference.labels import UNKNOWN
-from inference.manifest import Manifest, MetadataSection, PixelSpec
+from inference.manifest import Manifest, MetadataSection
 from inference.model import Model, load_model
+from inference.pixels import PixelSpec
 from inference.stacks import Stack
 
 SIZE_PX = 48

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from inference.bundle import Bundle, default_bundle, open_bundle, write_bundle
-from inference.manifest import MANIFEST, BundleError, Manifest, MetadataSection, PixelSpec, manifest
+from inference.manifest import MANIFEST, BundleError, Manifest, MetadataSection, manifest
+from inference.pixels import PixelSpec
 
 MANIFEST_VALUE = Manifest(
     name="toy",
@@ -23,6 +24,7 @@ MANIFEST_VALUE = Manifest(
     licence="Apache-2.0",
     training_data="none",
 )
+PIXELS = dataclasses.asdict(MANIFEST_VALUE.image)
 FILES = {
     "image_encoder.onnx": b"image",
     "metadata_encoder.onnx": b"metadata",
@@ -117,9 +119,11 @@ def changed(**changes: Any) -> bytes:
         (changed(version=1), "values of its types"),
         (changed(embedding_dim=0), "embedding_dim: a positive number"),
         (changed(embedding_dim="8"), "embedding_dim: a positive number"),
+        (changed(slices=0), "slices: a positive number"),
         (changed(logit_scale=0), "logit_scale: a positive number"),
         (changed(minimum_probability=1), "minimum_probability"),
         (changed(image={"size_px": 32}), "image: channels, high_percentile"),
+        (changed(image={**PIXELS, "size_px": 0}), "image to hold values of its types"),
         (changed(image=None), "image to be a JSON object, found None"),
         (changed(metadata={"kind": "words"}), "metadata.kind: text or fields"),
         (changed(metadata={"kind": "text", "template": "extended"}), "metadata.context_length"),

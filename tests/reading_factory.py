@@ -75,6 +75,7 @@ def read_stack(shown: Sequence[Dataset] = (), **fields: Any) -> StackReading:
         },
         "inconsistency": Inconsistency(score=0.02, p_value=0.6, flagged=False),
         "findings": (),
+        "claimed_contrast": "T2",
     }
     return StackReading(**{**values, **fields})
 

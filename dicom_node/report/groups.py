@@ -66,7 +66,7 @@ def _algorithm(context: ReportContext) -> hd.AlgorithmIdentification:
 def _evaluations(stack: StackReading) -> Iterator[tuple[Code, Code]]:
     shown = stack.contrast.label if stack.contrast else UNKNOWN
     yield concepts.ACQUISITION_CONTRAST, concepts.CONTRAST[shown]
-    yield concepts.CLAIMED_CONTRAST, concepts.CONTRAST[_claimed(stack) or UNKNOWN]
+    yield concepts.CLAIMED_CONTRAST, concepts.CONTRAST[stack.claimed_contrast or UNKNOWN]
     yield concepts.AGREEMENT, _agreement(stack)
 
 
@@ -76,16 +76,10 @@ def _agreement(stack: StackReading) -> Code:
         return concepts.INCONSISTENT
     if stack.contrast is None:
         return concepts.UNDETERMINED
-    claimed = _claimed(stack)
-    if claimed is None:
+    if stack.claimed_contrast is None:
         tested = stack.inconsistency.p_value is not None
         return concepts.CONSISTENT if tested else concepts.UNDETERMINED
-    return concepts.CONSISTENT if claimed == stack.contrast.label else concepts.UNDETERMINED
-
-
-def _claimed(stack: StackReading) -> str | None:
-    claimed = stack.header.get("SeriesDescription_contrast")
-    return None if claimed is None else str(claimed)
+    return concepts.CONSISTENT if stack.claimed_contrast == stack.contrast.label else concepts.UNDETERMINED
 
 
 def _measurements(stack: StackReading) -> Iterator[tuple[Code, float]]:

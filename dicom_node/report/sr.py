@@ -19,6 +19,7 @@ from dicom_node.report import uids
 from dicom_node.report.context import ReportContext
 from dicom_node.report.evidence import references, series_number, sources, subject
 from dicom_node.report.groups import group
+from dicom_node.report.validate import problems
 from inference import __version__
 from inference.identifiers import SopInstanceUid
 from inference.reading import SeriesReading
@@ -32,8 +33,8 @@ def build(reading: SeriesReading, evidence: Sequence[Dataset], *, context: Repor
     """The report on one series, ready to save as a Part 10 file (Explicit VR Little Endian).
 
     `evidence` holds the instances of the series, without pixels; all are named as evidence, those that were shown to
-    the model (or one of an unread stack) as sources of its group. ValueError where there is nothing to report on or an
-    image that was read is not among the evidence.
+    the model (or one of an unread stack) as sources of its group. ValueError where there is nothing to report on, an
+    image that was read is not among the evidence, or the report fails the checks of `validate`.
     """
     if not reading.stacks or not evidence:
         raise ValueError(f"series {reading.series_instance_uid} has no stack or no instance to report on")
@@ -44,6 +45,8 @@ def build(reading: SeriesReading, evidence: Sequence[Dataset], *, context: Repor
     report.CurrentRequestedProcedureEvidenceSequence = references(
         reading.study_instance_uid, reading.series_instance_uid, instances.values()
     )
+    if found := problems(report):
+        raise ValueError(f"the report on series {reading.series_instance_uid} is not sound: {'; '.join(found)}")
     return report
 
 

@@ -112,8 +112,8 @@ def test_rules_alone_name_themselves_and_measure_what_they_can() -> None:
         (read_stack(inconsistency=FLAGGED), "INCONSISTENT"),
         (read_stack(contrast=contrast("T1")), "UNDETERMINED"),
         (read_stack(contrast=contrast("T1"), inconsistency=FLAGGED), "INCONSISTENT"),
-        (read_stack(header={}), "CONSISTENT"),
-        (read_stack(header={}, inconsistency=UNCALIBRATED), "UNDETERMINED"),
+        (read_stack(claimed_contrast=None), "CONSISTENT"),
+        (read_stack(claimed_contrast=None, inconsistency=UNCALIBRATED), "UNDETERMINED"),
         (read_stack(inconsistency=UNCALIBRATED), "CONSISTENT"),
         (unread_stack(), "UNDETERMINED"),
         (unread_stack(inconsistency=FLAGGED), "INCONSISTENT"),
@@ -124,8 +124,8 @@ def test_agreement_is_said_only_where_the_pixels_were_asked(stack: StackReading,
 
 
 def test_what_the_header_claims_is_unknown_where_it_claims_nothing() -> None:
-    assert evaluation(read_stack(header={}), "Contrast claimed by the header") == "UNKNOWN 99MRCLIP"
-    stack = read_stack(header={"SeriesDescription_contrast": "FLUID_ATTENUATED"})
+    assert evaluation(read_stack(claimed_contrast=None), "Contrast claimed by the header") == "UNKNOWN 99MRCLIP"
+    stack = read_stack(claimed_contrast="FLUID_ATTENUATED")
     assert evaluation(stack, "Contrast claimed by the header") == "FLUID_ATTENUATED 99MRCLIP"
 
 
@@ -263,6 +263,13 @@ def test_an_image_that_was_read_must_be_among_the_evidence() -> None:
     images = series(3)
     with pytest.raises(ValueError, match="is not among the evidence"):
         sr.build(series_reading(images), images[:2], context=report_context())
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_a_report_that_fails_its_checks_is_not_built() -> None:
+    images = series(1, StudyInstanceUID="no uid")
+    with pytest.raises(ValueError, match=r"StudyInstanceUID \(0020,000D\) must have the form of a UID"):
+        sr.build(series_reading(images), images, context=report_context())
 
 
 def test_there_is_no_report_about_nothing() -> None:

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from inference.captions import Template
-from inference.manifest import PixelSpec
+from inference.pixels import PixelSpec
 from training.data.spec import DataSpec
 from training.errors import RefusedError
 from training.models.spec import ModelSpec

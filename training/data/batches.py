@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from inference.captions import Caption
-from inference.manifest import PixelSpec
+from inference.pixels import PixelSpec, standardise
 from training.data.augment import augment
 from training.data.rows import SliceRow
 from training.data.spec import DataSpec
@@ -59,8 +59,10 @@ class Shard:
 
 
 def read_slice(path: Path, size_px: int) -> Float32[np.ndarray, "s s"]:
-    """A grey PNG of a prepared slice in [0, 1], resized if it was written at another size; RefusedError names the file
-    that cannot be read."""
+    """A grey PNG of a prepared slice in [0, 1], resized if it was written at another size.
+
+    RefusedError names the file that cannot be read.
+    """
     try:
         with Image.open(path) as image:
             if image.mode not in ("L", "I;16"):
@@ -75,11 +77,6 @@ def read_slice(path: Path, size_px: int) -> Float32[np.ndarray, "s s"]:
         return pixels
     resized = Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BICUBIC)
     return np.clip(np.asarray(resized, np.float32), 0, 1)
-
-
-def normalise(images: Float32[Tensor, "n 1 s s"], pixels: PixelSpec) -> Float32[Tensor, "n c s s"]:
-    """Slices in [0, 1] as the model takes them: (value - mean) / std, grey repeated where it has three channels."""
-    return ((images - pixels.mean) / pixels.std).expand(-1, pixels.channels, -1, -1)
 
 
 class _Slices(Dataset[Tensor]):
@@ -127,7 +124,8 @@ class CsvBatches:
             generator = torch.Generator().manual_seed(mixed_seed(self._seed, step, self._shard.rank))
             images = augment(slices[:, None], self._spec.augment, generator)
             labels = torch.tensor([row.label for row in rows])
-            yield Batch(normalise(images, self._pixels), [row.caption for row in rows], labels)
+            standard = torch.from_numpy(standardise(images[:, 0].numpy(), self._pixels))
+            yield Batch(standard, [row.caption for row in rows], labels)
 
     def indices(self, step: int) -> list[int]:
         """The rows of this process's share of step `step`."""

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 
 from inference.captions import Caption
-from inference.manifest import PixelSpec
-from training.data.batches import normalise, read_slice
+from inference.pixels import PixelSpec, standardise
+from training.data.batches import read_slice
 from training.data.rows import SliceRow
 from training.evaluate.retrieval import Gallery
 from training.models.build import Built
@@ -25,7 +25,7 @@ def embed_slices(
     found = [np.zeros((0, 0), np.float32)] if not rows else []
     for start in range(0, len(rows), _AT_ONCE):
         slices = np.stack([read_slice(folder / row.filepath, pixels.size_px) for row in rows[start : start + _AT_ONCE]])
-        images = normalise(torch.from_numpy(slices)[:, None], pixels)
+        images = torch.from_numpy(standardise(slices, pixels))
         with torch.inference_mode():
             found.append(built.model.encode_images(images.to(device)).cpu().numpy())
     return np.concatenate(found)

@@ -11,6 +11,11 @@ from torch.nn import functional
 LARGEST_SCALE: Final = 100.0  # Radford 2021: the scale is clipped so that training stays stable
 
 
+def unit(embeddings: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """Embeddings at length 1, in fp32."""
+    return functional.normalize(embeddings.float(), dim=-1)
+
+
 class Features(NamedTuple):
     """L2-normalised embeddings of n pairs."""
 
@@ -34,10 +39,10 @@ class ContrastModel(nn.Module):
         return Features(self.encode_images(pixels), self.encode_metadata(inputs))
 
     def encode_images(self, pixels: Float[Tensor, "n c s s"]) -> Float[Tensor, "n d"]:
-        return functional.normalize(self.image(pixels).float(), dim=-1)
+        return unit(self.image(pixels))
 
     def encode_metadata(self, inputs: tuple[Tensor, ...]) -> Float[Tensor, "n d"]:
-        return functional.normalize(self.metadata(*inputs).float(), dim=-1)
+        return unit(self.metadata(*inputs))
 
     def logits(self, features: Features) -> Float[Tensor, "n n"]:
         """Scale x cosine of every image with every metadata, plus the bias if there is one."""

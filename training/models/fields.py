@@ -51,6 +51,6 @@ class FieldTower(nn.Module):
         values = torch.einsum("nfk,fkw->nfw", waves, self.value) + self.present
         numbers = torch.where(continuous_mask[..., None], values, self.absent)
         names = self.category(categorical + self.offsets)
-        summary = self.summary.expand(len(continuous), -1, -1)
+        summary = self.summary.expand(continuous.shape[0], -1, -1)
         tokens = self.transformer(torch.cat([summary, numbers, names], dim=1))
         return self.projection(self.norm(tokens[:, 0]))

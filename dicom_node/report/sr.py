@@ -28,6 +28,12 @@ SERIES_DESCRIPTION: Final = "MR contrast check"
 SERIES_NUMBER_BASE: Final = 90_000  # the report on series 7 is series 90007, behind the images in every list
 MANUFACTURER: Final = "mrclip"
 
+# What highdicom copies from the first instance; `_describe` sets it.
+_SUBJECT: Final = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex",
+    "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
+)  # fmt: skip
+
 
 def build(reading: SeriesReading, evidence: Sequence[Dataset], *, context: ReportContext) -> Dataset:
     """The report on one series, ready to save as a Part 10 file (Explicit VR Little Endian).
@@ -63,9 +69,13 @@ def _document(
     uid = uids.report_uid(reading.series_instance_uid, instances, context.reader_digest)
     series_uid = uids.report_series_uid(reading.series_instance_uid)
     predecessor = context.predecessor_sop_instance_uid
-    previous = [] if predecessor in (None, uid) else [_predecessor(reading, series_uid, str(predecessor))]
+    previous = (
+        None
+        if predecessor is None or predecessor == uid
+        else [_instance(reading, series_uid, Comprehensive3DSRStorage, predecessor)]
+    )
     return hd.Comprehensive3DSR(
-        evidence=[_stand_in(reading, instance) for instance in instances],
+        evidence=_stand_ins(reading, instances),
         content=content[0],
         series_instance_uid=series_uid,
         series_number=SERIES_NUMBER_BASE,
@@ -78,28 +88,26 @@ def _document(
         series_description=SERIES_DESCRIPTION,
         coding_schemes=[concepts.CODING_SCHEME],
         is_complete=True,  # PRELIMINARY and UNVERIFIED: nobody has signed it
-        previous_versions=previous or None,
+        previous_versions=previous,
     )
 
 
-def _stand_in(reading: SeriesReading, instance: SopInstanceUid) -> Dataset:
-    """What highdicom needs to know of an instance and nothing that could be invalid or somebody's name.
+def _stand_ins(reading: SeriesReading, instances: Sequence[SopInstanceUid]) -> list[Dataset]:
+    """What highdicom needs to know of the instances and nothing that could be invalid or somebody's name.
 
     It looks the patient and study modules up by SOP class and fails for private ones; as these modules are the same
     in all image objects, and `build` writes the real references, each instance poses as an MR image.
     """
-    item = Dataset()
-    item.StudyInstanceUID, item.SeriesInstanceUID = reading.study_instance_uid, reading.series_instance_uid
-    item.SOPClassUID, item.SOPInstanceUID = MRImageStorage, instance
-    item.PatientID = item.PatientName = item.PatientBirthDate = item.PatientSex = None
-    item.AccessionNumber = item.StudyID = item.StudyDate = item.StudyTime = None
-    return item
+    items = [_instance(reading, reading.series_instance_uid, MRImageStorage, instance) for instance in instances]
+    for keyword in _SUBJECT:
+        setattr(items[0], keyword, None)
+    return items
 
 
-def _predecessor(reading: SeriesReading, series_uid: str, uid: str) -> Dataset:
+def _instance(reading: SeriesReading, series_uid: str, sop_class: UID, uid: str) -> Dataset:
     item = Dataset()
     item.StudyInstanceUID, item.SeriesInstanceUID = reading.study_instance_uid, series_uid
-    item.SOPClassUID, item.SOPInstanceUID = Comprehensive3DSRStorage, uid
+    item.SOPClassUID, item.SOPInstanceUID = sop_class, uid
     return item
 
 

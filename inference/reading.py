@@ -103,8 +103,10 @@ class StackReading:
     header: Mapping[str, float | str | None]  # what the file says, in DICOM units, never repaired
     inconsistency: Inconsistency
     findings: tuple[Finding, ...]
-    # A frame that stands for the stack where nothing was encoded, so that a report can point at it; not in the JSON.
+    # For reports, not in the JSON: a frame that stands for the stack where nothing was encoded, and the contrast that
+    # the header claims by everything it says (inference.claims), None where it claims none.
     example: EncodedImage | None = None
+    claimed_contrast: str | None = None
 
     def __post_init__(self) -> None:
         if (self.status == "read") != (self.reason is None):
@@ -185,8 +187,11 @@ class Reading:
         }
 
 
+_NOT_IN_JSON: Final = frozenset({"example", "claimed_contrast"})
+
+
 def _stack_json(stack: StackReading) -> dict[str, Any]:
-    document = {name: getattr(stack, name) for name in StackReading.__slots__ if name != "example"}
+    document = {name: getattr(stack, name) for name in StackReading.__slots__ if name not in _NOT_IN_JSON}
     for name in ("reason", "contrast", "inconsistency"):
         document[name] = None if document[name] is None else asdict(document[name])
     for name in ("images", "findings"):

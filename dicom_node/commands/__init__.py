@@ -1,0 +1,1 @@
+"""The commands of `mrclip`, one module each; `dicom_node.cli` lists them."""

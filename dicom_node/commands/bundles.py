@@ -1,0 +1,89 @@
+"""`mrclip bundles`: the registry of model bundles."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from inference.bundle import default_bundle, open_bundle
+from inference.manifest import BundleError
+from inference.registry import Registry, RegistryError
+
+EXAMPLE = """\b
+Example:
+  mrclip bundles add ./my-bundle --registry /var/lib/mrclip/bundles
+  mrclip bundles activate NAME --registry /var/lib/mrclip/bundles
+"""
+
+registry_option: Callable[..., Callable[..., None]] = click.option(
+    "--registry",
+    required=True,
+    envvar="MRCLIP_REGISTRY",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of bundles; the setting reader.bundle names the same.  [env: MRCLIP_REGISTRY]",
+)
+
+
+@contextmanager
+def _explained() -> Generator[None]:
+    try:
+        yield
+    except (BundleError, RegistryError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.group("bundles", epilog=EXAMPLE)
+def command() -> None:
+    """List, add, activate and roll back model bundles.
+
+    Nodes take up a change with the next series they read, without a restart.
+    """
+
+
+@command.command("list")
+@registry_option
+def show(*, registry: Path) -> None:
+    """List the bundles; a star marks the active one."""
+    with _explained():
+        for entry in Registry(registry).entries():
+            click.echo(f"{'*' if entry.active else ' '} {entry.name}")
+
+
+@command.command("add")
+@click.argument("bundle", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@registry_option
+def add(*, bundle: Path, registry: Path) -> None:
+    """Copy a bundle in, after checking every digest, and print its name."""
+    with _explained():
+        click.echo(Registry(registry).add(bundle))
+
+
+@command.command("activate")
+@click.argument("name")
+@registry_option
+def activate(*, name: str, registry: Path) -> None:
+    """Make a bundle the active one."""
+    with _explained():
+        Registry(registry).activate(name)
+        click.echo(f"* {name}")
+
+
+@command.command("rollback")
+@registry_option
+def roll_back(*, registry: Path) -> None:
+    """Go back to the bundle that was active before."""
+    with _explained():
+        click.echo(f"* {Registry(registry).roll_back()}")
+
+
+@command.command("show")
+@click.argument("bundle", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+def describe(*, bundle: Path | None) -> None:
+    """Check a bundle (without an argument: the one in the package) and print its model card."""
+    with _explained():
+        opened = default_bundle() if bundle is None else open_bundle(bundle)
+    if opened is None:
+        raise click.ClickException("the package was built without a bundle; the node reads by rules alone")
+    click.echo(f"{opened.manifest.name} {opened.manifest.version} {opened.sha256}\n")
+    click.echo(opened.read("MODEL_CARD.md").decode())

@@ -1,0 +1,72 @@
+"""`mrclip read`: files in, readings out, without a node."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+EXAMPLE = """\b
+Examples:
+  mrclip read study/                        a table
+  mrclip read study.zip --json > out.json   schema mrclip.reading/1
+  mrclip read study/ --html page.html --sr reports/
+"""
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
+
+
+@click.command("read", epilog=EXAMPLE)
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (schema mrclip.reading/1), nothing else.")
+@click.option("--sr", "sr_folder", type=click.Path(file_okay=False, path_type=Path), help="Write reports here.")
+@click.option(
+    "--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write one page with pictures."
+)
+@click.option(
+    "--embeddings", "npz_file", type=click.Path(dir_okay=False, path_type=Path), help="Write embeddings (npz)."
+)
+@click.option("--bundle", help="Bundle folder; 'none' for rules alone.  [default: the bundle in the package]")
+@click.option(
+    "--calibration", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A site's calibration."
+)
+@click.option(
+    "--alarm-rate", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.01, show_default=True
+)
+@click.option("--threads", type=click.IntRange(1), help="Series read at once.  [default: one a core]")
+def command(
+    *,
+    paths: tuple[Path, ...],
+    as_json: bool,
+    sr_folder: Path | None,
+    html_file: Path | None,
+    npz_file: Path | None,
+    bundle: str | None,
+    calibration: Path | None,
+    alarm_rate: float,
+    threads: int | None,
+) -> None:
+    """Read MR series from files, folders, DICOMDIR or zip.
+
+    Exit status: 0 when every series got an entry, 2 for bad usage, 3 when nothing could be read as a series.
+    """
+    from dicom_node.commands.read_output import Sinks, print_table, progress
+    from dicom_node.work.readers import READER_ERRORS, Readers
+    from inference.read import read_paths
+
+    try:
+        reader = Readers(bundle=bundle, calibration=calibration, alarm_rate=alarm_rate).current()
+    except READER_ERRORS as error:
+        raise click.UsageError(str(error)) from error
+    sinks = Sinks(reader=reader, sr_folder=sr_folder, html_file=html_file, npz_file=npz_file)
+    with progress() as advance:
+        reading = read_paths(paths, reader, observe=sinks.observe, advance=advance, threads=threads)
+    sinks.close(reading)
+    if as_json:
+        json.dump(reading.to_json(), sys.stdout, allow_nan=False)
+        sys.stdout.write("\n")
+    else:
+        print_table(reading)
+    sys.exit(0 if reading.series else 3)

@@ -1,0 +1,114 @@
+"""What `mrclip read` shows and writes beside its JSON: a table, reports, a page, embeddings."""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+from rich.table import Table
+
+from inference.identifiers import SeriesInstanceUid
+from inference.read import Reader, SeriesResult
+from inference.reading import Reading, SeriesReading, StackReading
+from inference.sources import Instance
+
+Advance = Callable[[str, int], None]
+
+
+@contextmanager
+def progress() -> Generator[Advance]:
+    """A live line on a terminal, one plain line a phase elsewhere; always on standard error."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _phase, _count: None
+        return
+    columns = (TextColumn("{task.description}"), TextColumn("{task.completed}"))
+    with Progress(*columns, console=console, transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def advance(phase: str, count: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = bar.add_task(phase, total=None)
+            bar.advance(tasks[phase], count)
+
+        yield advance
+
+
+@dataclass(kw_only=True)
+class Sinks:
+    """Collects what the files asked for need while series are read, and writes them."""
+
+    reader: Reader
+    sr_folder: Path | None
+    html_file: Path | None
+    npz_file: Path | None
+    _pictures: dict[tuple[SeriesInstanceUid, int], Sequence[npt.NDArray[np.uint8]]] = field(
+        default_factory=dict[tuple[SeriesInstanceUid, int], Sequence[npt.NDArray[np.uint8]]]
+    )
+    _embeddings: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict[str, npt.NDArray[np.float32]])
+
+    def observe(self, instances: Sequence[Instance], result: SeriesResult) -> None:
+        """Take what is needed of one series that was just read."""
+        uid = result.reading.series_instance_uid
+        for stack in result.stacks:
+            if self.html_file is not None:
+                self._pictures[uid, stack.index] = stack.pictures()
+            if self.npz_file is not None and stack.embeddings is not None:
+                self._embeddings[f"{uid}/{stack.index}"] = stack.embeddings
+        if self.sr_folder is not None:
+            self._write_report(self.sr_folder, instances, result)
+
+    def close(self, reading: Reading) -> None:
+        """Write the files that hold all series."""
+        if self.html_file is not None:
+            from dicom_node.report.html import page
+
+            self.html_file.write_text(page(reading, self._pictures), encoding="utf-8")
+        if self.npz_file is not None:
+            with self.npz_file.open("wb") as file:
+                np.savez(file, **self._embeddings)  # pyright: ignore[reportArgumentType] - one array a stack, by name
+
+    def _write_report(self, folder: Path, instances: Sequence[Instance], result: SeriesResult) -> None:
+        from dicom_node.report.make import make_report, no_report_reason
+
+        if no_report_reason(result.reading, "answered") is not None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        report = make_report(result.reading, instances, self.reader, created_at=datetime.now(UTC), predecessor=None)
+        report.save_as(folder / f"{report.SOPInstanceUID}.dcm", enforce_file_format=True)
+
+
+def print_table(reading: Reading) -> None:
+    """One row a stack, then what was refused, on standard output."""
+    console = Console(width=None if Console().is_terminal else 160)
+    model = reading.model
+    console.print(f"model {model.name} {model.version}" if model else "no model: rules alone", highlight=False)
+    table = Table("series", "stack", "status", "contrast", "header says", "p", "findings")
+    for series in reading.series:
+        for stack in series.stacks:
+            table.add_row(*_row(series, stack), style="bold red" if stack.inconsistency.flagged else None)
+    console.print(table)
+    for refused in reading.refused:
+        console.print(f"refused {refused.path}: {refused.code}: {refused.message}", highlight=False, markup=False)
+
+
+def _row(series: SeriesReading, stack: StackReading) -> tuple[str, ...]:
+    contrast = stack.contrast
+    shown = "" if contrast is None else f"{contrast.label} {contrast.probability:.2f}"
+    status = stack.status if stack.reason is None else f"{stack.status}: {stack.reason.code}"
+    p_value = stack.inconsistency.p_value
+    return (
+        f"…{series.series_instance_uid[-16:]}",
+        f"{stack.index} {stack.plane or ''} x{stack.slices}",
+        status,
+        shown,
+        str(stack.header.get("SeriesDescription_contrast") or ""),
+        "" if p_value is None else f"{p_value:.3f}",
+        "\n".join(f"{finding.severity}: {finding.message}" for finding in stack.findings),
+    )

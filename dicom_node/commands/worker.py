@@ -1,0 +1,37 @@
+"""`mrclip worker`: a Celery worker beside a node that has a broker."""
+
+from pathlib import Path
+
+import click
+
+from dicom_node import logs
+from dicom_node.commands.options import config_option, log_level_option, settings_from
+from dicom_node.wiring import make_worker_app
+
+EXAMPLE = """\b
+Examples:
+  mrclip worker --config node.yaml                               reads and delivers
+  mrclip worker --config node.yaml --queues read --pool solo     one process for a GPU
+"""
+
+
+@click.command("worker", epilog=EXAMPLE)
+@config_option
+@click.option("--queues", default="read,deliver", show_default=True, help="Queues to work on.")
+@click.option("--pool", type=click.Choice(["prefork", "solo", "threads"]), default="prefork", show_default=True)
+@click.option("--concurrency", type=click.IntRange(1), default=1, show_default=True, help="Series read at once.")
+@log_level_option
+def command(*, config: Path | None, queues: str, pool: str, concurrency: int, log_level: str) -> None:
+    """Run a Celery worker beside a node that has a broker.
+
+    It needs the node's settings, its ledger and its spool. Stops cleanly on SIGTERM, after what it is reading.
+    """
+    settings = settings_from(config)
+    if settings.queue.broker_url is None:
+        raise click.UsageError("queue.broker_url: null; a worker needs a broker, for example redis://localhost:6379/0")
+    logs.set_up(log_level)
+    app = make_worker_app(settings, settings.queue.broker_url.get_secret_value())
+    app.worker_main(
+        ["worker", f"--queues={queues}", f"--pool={pool}", f"--concurrency={concurrency}", "--without-gossip",
+         "--without-mingle", f"--loglevel={log_level}"]
+    )  # fmt: skip

@@ -1,0 +1,76 @@
+"""The node as one object: receives, keeps, reads, reports and delivers from `start` to `stop`."""
+
+import logging
+from types import TracebackType
+from typing import Self
+
+from dicom_node.ledger.rebuild import reconcile
+from dicom_node.ledger.sweeper import Sweeper
+from dicom_node.receive.quarantine import Quarantine
+from dicom_node.receive.server import StorageScp
+from dicom_node.settings import Settings
+from dicom_node.wiring import (
+    make_dispatcher,
+    make_intake,
+    make_pipeline,
+    make_readers,
+    open_ledger,
+    open_spool,
+    utc_now,
+)
+from dicom_node.work.outdated import WithOutdated
+
+log = logging.getLogger(__name__)
+
+
+class Node:
+    """Everything that `mrclip serve` runs; a context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open spool, ledger and bundle; nothing runs yet. Raises what any of them raises for wrong settings."""
+        self.settings = settings
+        self.spool = open_spool(settings)
+        self.ledger, self._engine = open_ledger(settings)
+        self.readers = make_readers(settings)
+        self.readers.current()  # a bundle that is not whole is an error now, not with the first series
+        self.quarantine = Quarantine(self.spool.root)
+        intake = make_intake(settings, ledger=self.ledger, spool=self.spool)
+        self.scp = StorageScp(settings.scp, intake)
+        pipeline = make_pipeline(settings, ledger=self.ledger, spool=self.spool, readers=self.readers)
+        self._dispatcher = make_dispatcher(settings, pipeline, done=self._wake)
+        self._sweeper = Sweeper(
+            WithOutdated(self.ledger, reader_digest=lambda: self.readers.current().digest),
+            self._dispatcher,
+            clock=utc_now,
+            interval_s=settings.work.sweep_interval_s,
+        )
+
+    def start(self) -> None:
+        """Clean up after a crash, bring the ledger up to the spool, and go on with everything unfinished."""
+        self.spool.clean()
+        self.quarantine.clean()
+        reconcile(self.ledger, self.spool, now=utc_now())
+        self.scp.start()
+        self._sweeper.start()
+
+    def stop(self) -> None:
+        """Accept nothing more, finish what runs, leave the rest to the next start."""
+        self.scp.stop()
+        self._sweeper.stop()
+        self._dispatcher.close()
+        self._engine.dispose()
+
+    def _wake(self) -> None:
+        self._sweeper.wake()
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that it got, by interface."""
+        return {"dicom": self.scp.port}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()

@@ -1,0 +1,131 @@
+"""Where objects are built from settings: the one place that knows every class of the node."""
+
+import os
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from dicom_node import settings as tree
+from dicom_node.deliver import Destination
+from dicom_node.deliver.dicom import DicomDestination
+from dicom_node.deliver.folder import FolderDestination
+from dicom_node.deliver.scu import Peer
+from dicom_node.ledger.engine import open_engine
+from dicom_node.ledger.migrations import migrate
+from dicom_node.ledger.store import Ledger
+from dicom_node.receive.intake import Intake, QuietTimes
+from dicom_node.receive.quarantine import Quarantine
+from dicom_node.receive.spool import Spool
+from dicom_node.settings import Settings
+from dicom_node.work.dispatch import Dispatcher, Tasks, ThreadDispatcher
+from dicom_node.work.pipeline import Pipeline, WorkPolicy
+from dicom_node.work.readers import Readers
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+# A message that waits longer than this for its worker is delivered again; readings are leased anyway.
+_VISIBILITY_TIMEOUT_S = 6 * 3600.0
+
+
+def utc_now() -> datetime:
+    """The clock of everything that is wired here."""
+    return datetime.now(UTC)
+
+
+def owner() -> str:
+    """A name for this process as the holder of leases."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def open_ledger(settings: Settings) -> tuple[Ledger, Engine]:
+    """The ledger, its schema brought up to date."""
+    if settings.ledger.database_url is None:
+        settings.spool.path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(settings.database_url, busy_timeout_s=settings.ledger.busy_timeout_s)
+    migrate(engine)
+    return Ledger(engine, max_attempts=settings.work.reading_max_attempts), engine
+
+
+def open_spool(settings: Settings) -> Spool:
+    """The spool; made where it does not exist."""
+    return Spool(settings.spool.path, reserve_bytes=settings.spool.reserve_bytes)
+
+
+def make_intake(settings: Settings, *, ledger: Ledger, spool: Spool) -> Intake:
+    """The way of instances into the node."""
+    quiet = QuietTimes(quiet_s=settings.series.quiet_s, quiet_after_release_s=settings.series.quiet_after_release_s)
+    return Intake(ledger=ledger, spool=spool, quarantine=Quarantine(spool.root), quiet=quiet, clock=utc_now)
+
+
+def make_readers(settings: Settings) -> Readers:
+    """The readers that the settings ask for, with the site's calibration beside the spool where there is one."""
+    return Readers(
+        bundle=settings.reader.bundle,
+        calibration=calibration_file(settings),
+        alarm_rate=settings.reader.alarm_rate,
+        threads=max(1, len(os.sched_getaffinity(0)) // settings.reader.threads),
+    )
+
+
+def calibration_file(settings: Settings) -> Path:
+    """Where a site's own calibration lies, if it has one."""
+    return settings.spool.path.absolute().parent / "calibration.json"
+
+
+def make_pipeline(settings: Settings, *, ledger: Ledger, spool: Spool, readers: Readers) -> Pipeline:
+    """What does the work of a task."""
+    work = settings.work
+    return Pipeline(
+        ledger=ledger,
+        spool=spool,
+        reader=readers.current,
+        destinations={one.name: make_destination(one, settings.scp.ae_title) for one in settings.destinations},
+        policy=WorkPolicy(
+            owner=owner(),
+            lease_s=work.lease_s,
+            retry_s=work.retry_s,
+            retry_max_s=work.retry_max_s,
+            delivery_max_attempts=work.delivery_max_attempts,
+            send=settings.report.send,
+        ),
+        clock=utc_now,
+    )
+
+
+def make_destination(destination: tree.DicomDestination | tree.FolderDestination, ae_title: str) -> Destination:
+    """The destination that a section of the settings describes; `ae_title` is our own."""
+    if isinstance(destination, tree.FolderDestination):
+        return FolderDestination(name=destination.name, folder=destination.folder)
+    peer = Peer(ae_title=destination.ae_title, host=destination.host, port=destination.port, calling_ae_title=ae_title)
+    return DicomDestination(name=destination.name, peer=peer)
+
+
+def make_dispatcher(settings: Settings, tasks: Tasks, *, done: Callable[[], None]) -> Dispatcher:
+    """Threads of this process that do `tasks` and call `done` after each reading, or Celery where there is a broker."""
+    if settings.queue.broker_url is None:
+        return ThreadDispatcher(tasks, read_threads=settings.reader.threads, done=done)
+    from dicom_node.work.celery_app import CeleryDispatcher, make_app
+
+    app = make_app(settings.queue.broker_url.get_secret_value(), visibility_timeout_s=_VISIBILITY_TIMEOUT_S)
+    return CeleryDispatcher(app, resend_s=settings.work.lease_s / 2)
+
+
+def make_worker_app(settings: Settings, broker_url: str) -> "Celery":
+    """A Celery application with its tasks; what they need is built in the process that runs them, once."""
+    from dicom_node.work.celery_app import add_tasks, make_app
+
+    app = make_app(broker_url, visibility_timeout_s=_VISIBILITY_TIMEOUT_S)
+
+    @cache
+    def pipeline() -> Pipeline:
+        ledger, _ = open_ledger(settings)
+        return make_pipeline(settings, ledger=ledger, spool=open_spool(settings), readers=make_readers(settings))
+
+    add_tasks(app, pipeline)
+    return app

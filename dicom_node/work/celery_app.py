@@ -1,0 +1,96 @@
+"""The same tasks on Celery workers: JSON messages that carry keys, acknowledged late, on queues `read` and `deliver`.
+
+Celery's own retries stay unused: a message is a hint, the row in the ledger says whether there is something to do,
+counts the attempts and holds the lease. So a message that is lost, repeated or late does no harm.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import kombu.exceptions
+import redis.exceptions
+from celery import Celery
+
+from dicom_node.work.dispatch import Tasks
+from inference.identifiers import SeriesInstanceUid, is_uid
+
+log = logging.getLogger(__name__)
+
+READ: Final = "mrclip.read"
+DELIVER: Final = "mrclip.deliver"
+# A broker that is down must not hold up ingest: one quick try, the sweeper comes again.
+_BROKER_ERRORS: Final = (kombu.exceptions.OperationalError, redis.exceptions.RedisError, OSError)
+
+
+def make_app(broker_url: str, *, visibility_timeout_s: float) -> Celery:
+    """A Celery application without tasks: enough to send them."""
+    app = Celery("mrclip", broker=broker_url)
+    options = {"visibility_timeout": visibility_timeout_s, "socket_connect_timeout": 2, "socket_timeout": 5}
+    app.conf.update(
+        accept_content=["json"],
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={**options, "max_retries": 0},
+        result_backend=None,
+        task_acks_late=True,
+        task_ignore_result=True,
+        task_reject_on_worker_lost=False,  # the lease brings the work back, and counts the attempt
+        task_routes={READ: {"queue": "read"}, DELIVER: {"queue": "deliver"}},
+        task_serializer="json",
+        task_track_started=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False,
+        worker_prefetch_multiplier=1,
+    )
+    return app
+
+
+def add_tasks(app: Celery, tasks: Callable[[], Tasks]) -> None:
+    """Register both tasks; `tasks` is asked in the process that runs them, after any fork."""
+
+    @app.task(name=READ)
+    def read(series_uid: str) -> None:  # pyright: ignore[reportUnusedFunction] - registered by its decorator
+        if not is_uid(series_uid):
+            log.error("message without a valid key", extra={"task": READ})
+            return
+        tasks().read(SeriesInstanceUid(series_uid))
+
+    @app.task(name=DELIVER)
+    def deliver(delivery_id: int) -> None:  # pyright: ignore[reportUnusedFunction]
+        if not isinstance(delivery_id, int):
+            log.error("message without a valid key", extra={"task": DELIVER})
+            return
+        tasks().deliver(delivery_id)
+
+
+class CeleryDispatcher:
+    """Sends keys to the queues; the same key again only after `resend_s`, so that sweeps do not fill them."""
+
+    def __init__(self, app: Celery, *, resend_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._app, self._resend_s, self._monotonic = app, resend_s, monotonic
+        self._sent: dict[tuple[str, Any], float] = {}
+
+    def read(self, series: SeriesInstanceUid) -> None:
+        """Put the series on queue `read`."""
+        self._send(READ, series)
+
+    def deliver(self, delivery_id: int) -> None:
+        """Put the delivery on queue `deliver`."""
+        self._send(DELIVER, delivery_id)
+
+    def close(self) -> None:
+        """Let the connections go; what was sent stays in the broker."""
+        self._app.close()
+
+    def _send(self, task: str, key: str | int) -> None:
+        now = self._monotonic()
+        self._sent = {sent: at for sent, at in self._sent.items() if now - at < self._resend_s}
+        if (task, key) in self._sent:
+            return
+        try:
+            self._app.send_task(task, args=[key], retry=False)
+        except _BROKER_ERRORS:
+            log.warning("broker not reachable, the sweeper will submit again", extra={"task": task})
+            return
+        self._sent[task, key] = now

@@ -1,0 +1,29 @@
+"""Keeps a lease alive while its work runs, however long the work takes."""
+
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+
+@contextmanager
+def kept(renew: Callable[[], bool], *, every_s: float) -> Generator[threading.Event]:
+    """Call `renew` every `every_s` seconds until the block ends; the event is set once a renewal was refused.
+
+    A refusal means that the lease ran out and somebody else may have the work: the block may go on, since doing it
+    twice is harmless, but the ledger will not take its result.
+    """
+    stop, lost = threading.Event(), threading.Event()
+
+    def run() -> None:
+        while not stop.wait(every_s):
+            if not renew():
+                lost.set()
+                return
+
+    keeper = threading.Thread(target=run, name="lease", daemon=True)
+    keeper.start()
+    try:
+        yield lost
+    finally:
+        stop.set()
+        keeper.join()

@@ -1,0 +1,154 @@
+"""From the key of a series to its report, and from the key of a delivery to its destination.
+
+Called by threads of this process and by Celery workers alike. Doing a task twice is harmless: a claim is taken by one,
+every UID and time in a report derives from the claimed key, and the ledger takes a result once.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dicom_node.deliver import DeliveryError, Destination, back_off
+from dicom_node.errors import NodeError
+from dicom_node.ledger.records import Delivery, Job, Outcome, ReportRow
+from dicom_node.ledger.store import Ledger
+from dicom_node.receive.spool import Spool
+from dicom_node.report.make import make_report, no_report_reason
+from dicom_node.work.lease import kept
+from inference.identifiers import SeriesInstanceUid, SopInstanceUid
+from inference.read import Reader, read_series
+from inference.reading import SeriesReading
+from inference.reasons import Refused
+from inference.sources import Instance, SourceFile, load
+
+log = logging.getLogger(__name__)
+
+
+class UnreadableSeriesError(NodeError):
+    """No instance of a series can be read; after the last attempt it is quarantined with this reason."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkPolicy:
+    """Times and limits of the work; every one comes from the settings."""
+
+    owner: str
+    lease_s: float
+    retry_s: float
+    retry_max_s: float
+    delivery_max_attempts: int
+    send: str  # answered, flagged, all
+
+
+class Pipeline:
+    """Does what the ledger says is due."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        spool: Spool,
+        reader: Callable[[], Reader],
+        destinations: Mapping[str, Destination],
+        policy: WorkPolicy,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._ledger, self._spool, self._reader = ledger, spool, reader
+        self._destinations, self._policy, self._clock = destinations, policy, clock
+
+    def read(self, series: SeriesInstanceUid) -> None:
+        """Read `series` if it is due and nobody else has it; its report and deliveries follow in one transaction."""
+        reader = self._reader()
+        policy = self._policy
+        job = self._ledger.claim(
+            series, owner=policy.owner, reader_digest=reader.digest, now=self._clock(), lease_s=policy.lease_s
+        )
+        if job is None:
+            return
+        with kept(
+            lambda: self._ledger.renew(job, now=self._clock(), lease_s=policy.lease_s), every_s=policy.lease_s / 3
+        ):
+            try:
+                outcome = self._outcome(job, reader)
+            except Exception as error:
+                log.exception("reading failed", extra={"series_uid": series, "attempt": job.attempt})
+                # The text of the error may quote the patient; its type and place are in the log.
+                retry_at = self._clock() + timedelta(seconds=self._pause_s(job.attempt))
+                self._ledger.fail(job, f"{type(error).__name__} while reading", now=self._clock(), retry_at=retry_at)
+                return
+            self._ledger.finish(job, outcome, now=self._clock())
+        log.info("series read", extra={"series_uid": series, "instances": len(job.sop_instance_uids)})
+
+    def deliver(self, delivery_id: int) -> None:
+        """Try one delivery that is due; a failure is retried later or, where that cannot help, kept with its reason."""
+        policy, now = self._policy, self._clock()
+        delivery = self._ledger.claim_delivery(delivery_id, owner=policy.owner, now=now, lease_s=policy.lease_s)
+        if delivery is None:
+            return
+        with kept(
+            lambda: self._ledger.renew_delivery(delivery, now=self._clock(), lease_s=policy.lease_s),
+            every_s=policy.lease_s / 3,
+        ):
+            try:
+                self._destination(delivery).deliver(self._spool.report_path(delivery.report.sop_instance_uid))
+            except DeliveryError as error:
+                retry = error.retry and delivery.attempt < policy.delivery_max_attempts
+                retry_at = self._clock() + timedelta(seconds=self._pause_s(delivery.attempt)) if retry else None
+                self._ledger.delivery_failed(delivery, str(error), now=self._clock(), retry_at=retry_at)
+                return
+            self._ledger.delivered(delivery, now=self._clock())
+
+    def _pause_s(self, attempt: int) -> float:
+        return back_off(attempt, first_s=self._policy.retry_s, longest_s=self._policy.retry_max_s)
+
+    def _destination(self, delivery: Delivery) -> Destination:
+        destination = self._destinations.get(delivery.destination)
+        if destination is None:
+            raise DeliveryError(f"no destination is named {delivery.destination!r} in the settings", retry=False)
+        return destination
+
+    def _outcome(self, job: Job, reader: Reader) -> Outcome:
+        instances = self._instances(job)
+        reading = read_series(instances, reader).reading
+        reason = no_report_reason(reading, self._policy.send)
+        if reason is not None:
+            return _outcome(reading, report=None, reason=reason, destinations=())
+        report = make_report(reading, instances, reader, created_at=job.created_at, predecessor=job.predecessor_uid)
+        row = ReportRow(
+            sop_instance_uid=SopInstanceUid(report.SOPInstanceUID),
+            sop_class_uid=report.SOPClassUID,
+            series_instance_uid=SeriesInstanceUid(report.SeriesInstanceUID),
+        )
+        outcome = _outcome(reading, report=row, reason=None, destinations=tuple(self._destinations))
+        self._spool.store_report(report, job=job, outcome=outcome)
+        return outcome
+
+    def _instances(self, job: Job) -> list[Instance]:
+        """The instances of the job from the spool; what cannot be read is left out, and all of it is an error."""
+        paths = [self._spool.instance_path(job.series_instance_uid, uid) for uid in job.sop_instance_uids]
+        loaded = [load(SourceFile(path=path)) for path in paths]
+        refused = [one for one in loaded if isinstance(one, Refused)]
+        for one in refused:
+            log.warning("instance cannot be read", extra={"series_uid": job.series_instance_uid, "code": one.code})
+        instances = [one for one in loaded if isinstance(one, Instance)]
+        if not instances:
+            first = f"; the first: {refused[0].code}, {refused[0].message}" if refused else ""
+            raise UnreadableSeriesError(f"none of {len(paths)} instances can be read{first}")
+        return instances
+
+
+def _outcome(
+    reading: SeriesReading, *, report: ReportRow | None, reason: str | None, destinations: tuple[str, ...]
+) -> Outcome:
+    return Outcome(
+        document=json.dumps(reading.to_json(), allow_nan=False),
+        contrast=reading.contrast,
+        score=reading.score,
+        p_value=reading.p_value,
+        flagged=reading.flagged,
+        report=report,
+        reason=reason,
+        destinations=destinations,
+    )

@@ -1,0 +1,85 @@
+"""Which reader reads next: the bundle that the settings name, taken up anew when a registry's ACTIVE changes."""
+
+import threading
+from pathlib import Path
+from typing import Final
+
+from dicom_node.errors import SettingsError
+from inference.bundle import Bundle, default_bundle, open_bundle
+from inference.calibration import Calibration, CalibrationError, read_calibration
+from inference.encoder import BackendMissing
+from inference.manifest import MANIFEST, BundleError
+from inference.model import load_model
+from inference.read import Reader
+from inference.registry import ActiveBundle, Registry, RegistryError
+
+# What is wrong with a bundle, a registry, a calibration, or the settings that name them.
+READER_ERRORS: Final = (SettingsError, BundleError, RegistryError, CalibrationError, BackendMissing)
+
+
+class Readers:
+    """Gives the reader to begin the next reading with; one that has begun ends with the one it has.
+
+    Safe to share between threads. A site's calibration is used only with the bundle whose digest it names.
+    """
+
+    def __init__(self, *, bundle: str | None, calibration: Path | None, alarm_rate: float, threads: int = 0) -> None:
+        """`bundle`: a bundle's folder, a registry's, `none`, or None for the one in the package.
+
+        `threads` are the encoder's; 0: one a core.
+        """
+        self._source = bundle_source(bundle)
+        self._calibration, self._alarm_rate, self._threads = calibration, alarm_rate, threads
+        self._lock = threading.Lock()
+        self._made: tuple[tuple[str | None, float | None], Reader] | None = None
+
+    def current(self) -> Reader:
+        """The reader as of now. Raises BundleError or RegistryError if the bundle that is asked for is not whole."""
+        with self._lock:
+            bundle = self._source.current()
+            key = (None if bundle is None else bundle.sha256, _changed(self._calibration))
+            if self._made is None or self._made[0] != key:
+                self._made = (key, self._make(bundle))
+            return self._made[1]
+
+    def _make(self, bundle: Bundle | None) -> Reader:
+        if bundle is None:
+            return Reader(model=None, alarm_rate=self._alarm_rate)
+        calibration = _site_calibration(self._calibration, bundle)
+        return Reader(
+            model=load_model(bundle, calibration=calibration, threads=self._threads), alarm_rate=self._alarm_rate
+        )
+
+
+class FixedBundle:
+    """A bundle that stays the same for the life of the process."""
+
+    def __init__(self, bundle: Bundle | None) -> None:
+        self._bundle = bundle
+
+    def current(self) -> Bundle | None:
+        """The bundle; None for rules alone."""
+        return self._bundle
+
+
+def bundle_source(setting: str | None) -> FixedBundle | ActiveBundle:
+    """What the setting reader.bundle names; SettingsError if it is no folder, BundleError if a bundle is not whole."""
+    if setting is None:
+        return FixedBundle(default_bundle())
+    if setting == "none":
+        return FixedBundle(None)
+    folder = Path(setting)
+    if not folder.is_dir():
+        raise SettingsError(f"reader.bundle: {setting} is not a folder")
+    return FixedBundle(open_bundle(folder)) if (folder / MANIFEST).is_file() else ActiveBundle(Registry(folder))
+
+
+def _changed(path: Path | None) -> float | None:
+    return path.stat().st_mtime if path is not None and path.exists() else None
+
+
+def _site_calibration(path: Path | None, bundle: Bundle) -> Calibration | None:
+    if path is None or not path.exists():
+        return None
+    calibration = read_calibration(path.read_bytes())
+    return calibration if calibration.provenance.bundle_sha256 == bundle.sha256 else None

@@ -22,6 +22,8 @@ _BINARY: Final = {"FD": "d", "FL": "f", "SS": "h", "US": "H", "SL": "i", "UL": "
 _NUMERIC: Final = frozenset({*_BINARY, "DS", "IS"})
 _ONE_VALUE: Final = frozenset({"LT", "ST", "UT"})  # a backslash is a character here (PS3.5 table 6.2-1)
 _LONGEST_RECORDED: Final = 64
+# What pydicom raises for the bytes of a sequence that end early (OSError: no tag to read) or have a VR that is none.
+_SEQUENCE_ERRORS: Final = (OSError, EOFError, struct.error, ValueError, NotImplementedError)
 
 Value = str | float
 
@@ -125,11 +127,16 @@ class Elements:
         return number if number is not None and math.isfinite(number) else None
 
     def items(self, attribute: Attribute) -> list[Dataset]:
-        """The items of a sequence; [] if it is absent, empty or no sequence."""
+        """The items of a sequence; [] if it is absent or empty, and a fault where it is no sequence."""
         for dataset in self.datasets:
             if attribute.tag in dataset:
-                value = dataset[attribute.tag].value
-                return list(cast("Iterable[Dataset]", value)) if isinstance(value, Sequence) else []
+                try:
+                    value = dataset[attribute.tag].value
+                except _SEQUENCE_ERRORS:
+                    value = None
+                if isinstance(value, Sequence):
+                    return list(cast("Iterable[Dataset]", value))
+                self._fault(attribute, (), "must be a sequence of items")
         return []
 
     def _fault(self, attribute: Attribute, values: tuple[Value, ...], rule: str) -> None:

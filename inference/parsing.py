@@ -19,19 +19,21 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from inference.elements import Elements, attribute
 from inference.nesting import MAX_NESTING, is_too_deep
 
 MAX_HEADER_BYTES: Final = 256 << 20  # everything before the pixel data; 30,000 frames of an Enhanced image need 100 MB
 MAX_INFLATED_BYTES: Final = 512 << 20  # of a deflated data set, pixels included
 
 _PIXELS: Final = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
+_TRANSFER_SYNTAX: Final = attribute("TransferSyntaxUID")
 _UNDEFINED: Final = 0xFFFFFFFF
 _MAGIC_END: Final = 132  # 128 bytes of preamble and "DICM" (PS3.10 section 7.1)
 _LONG_VRS: Final = frozenset({b"OB", b"OD", b"OF", b"OV", b"OW", b"UN"})
 _VRS: Final = frozenset({b"UI", b"CS", b"SH", b"LO", b"UL", b"DA", b"TM", b"OB", b"SQ"})  # that a data set begins with
 
 
-class ParseError(ValueError):
+class ParseError(Exception):
     """Bytes that are no usable data set; `code` is one of inference.reasons.REFUSED."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -152,8 +154,8 @@ def _plausible(head: bytes) -> bool:
 
 def _transfer_syntax(stream: BinaryIO, meta: FileMetaDataset, start: int) -> UID:
     """Transfer Syntax UID (0002,0010), or what the first element looks like where there is none."""
-    value = meta.get("TransferSyntaxUID")
-    if isinstance(value, str) and value:
+    value = Elements(meta).text(_TRANSFER_SYNTAX)
+    if value is not None:
         syntax = UID(value)
         if syntax.is_private or not syntax.is_transfer_syntax:
             raise ParseError("transfer-syntax", f"TransferSyntaxUID (0002,0010) is {value[:64]!r}; it is not in PS3.6")
@@ -192,6 +194,8 @@ def _read(
         if error.errno is not None:
             raise
         raise ParseError("truncated", "the file ends inside a sequence") from error  # pydicom: no tag to read
+    except (ValueError, NotImplementedError) as error:  # a Specific Character Set (0008,0005) that is no text
+        raise ParseError("not-dicom", f"the data set cannot be parsed: {error}") from error
 
 
 def _pixel_element(stream: BinaryIO, size_bytes: int, watch: _Watch) -> PixelElement | None:

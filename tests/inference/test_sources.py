@@ -1,0 +1,249 @@
+"""Files, folders, DICOMDIRs and zips: what is found, what is loaded, what is refused and why."""
+
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+from dicom_factory import enhanced_mr, mr_image, series, write, write_series
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MediaStorageDirectoryStorage
+
+from inference import archives
+from inference.reasons import Refused
+from inference.sources import Instance, SourceFile, find, group, load
+
+
+def names(*paths: Path) -> list[str]:
+    return [source.member or source.path.name for source in find(paths)]
+
+
+def loaded(path: Path) -> Instance:
+    instance = load(SourceFile(path=path))
+    assert isinstance(instance, Instance), instance
+    return instance
+
+
+def refusal(source: SourceFile | Path) -> Refused:
+    refused = load(source if isinstance(source, SourceFile) else SourceFile(path=source))
+    assert isinstance(refused, Refused)
+    return refused
+
+
+def test_folders_are_walked_in_order(tmp_path: Path) -> None:
+    for name in ("b/2.dcm", "b/1.dcm", "a/x", "c.dcm", ".hidden/1.dcm", "b/.DS_Store"):
+        write(mr_image(), tmp_path / name)
+    assert names(tmp_path) == ["c.dcm", "x", "1.dcm", "2.dcm"]
+
+
+def test_a_folder_that_links_to_itself_ends(tmp_path: Path) -> None:
+    write(mr_image(), tmp_path / "1.dcm")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert names(tmp_path) == ["1.dcm"]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert names(tmp_path) == []
+    assert refusal(pipe).code == "unreadable"
+    assert "not a regular file" in refusal(pipe).message
+
+
+def test_load_reads_the_header_and_locates_the_pixels(tmp_path: Path) -> None:
+    instance = loaded(write(mr_image(EchoTime=98), tmp_path / "1.dcm"))
+    assert instance.header.echo_time_ms == 98
+    assert instance.modality == "MR"
+    assert instance.transfer_syntax_uid == ExplicitVRLittleEndian
+    assert instance.pixels is not None
+    assert (instance.pixels.rows_px, instance.pixels.bits_stored, instance.pixels.frames) == (64, 12, 1)
+    assert instance.dataset().PatientID == "TEST"
+    assert "PixelData" not in instance.dataset()
+
+
+def test_every_frame_has_its_header(tmp_path: Path) -> None:
+    instance = loaded(write(enhanced_mr(5), tmp_path / "1.dcm"))
+    assert [header.frame for header in instance.headers] == [1, 2, 3, 4, 5]
+    assert {header.sop_instance_uid for header in instance.headers} == {instance.sop_instance_uid}
+
+
+def test_no_pixels(tmp_path: Path) -> None:
+    dataset = mr_image()
+    del dataset.PixelData
+    instance = loaded(write(dataset, tmp_path / "1.dcm"))
+    assert instance.pixels is None
+    assert not instance.header.has_pixels
+
+
+def test_a_file_without_meta_information(tmp_path: Path) -> None:
+    path = write(mr_image(EchoTime=98, transfer_syntax=ImplicitVRLittleEndian), tmp_path / "headless.dcm")
+    data = path.read_bytes()
+    path.write_bytes(data[data.index(b"\x08\x00\x08\x00") :])
+    instance = loaded(path)
+    assert instance.header.echo_time_ms == 98
+    assert instance.transfer_syntax_uid == ImplicitVRLittleEndian
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"", "not-dicom"), (b"<html>", "not-dicom"), (bytes(128) + b"DICM", "not-dicom")],
+)
+def test_what_is_not_dicom_is_refused(tmp_path: Path, content: bytes, code: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    refused = refusal(path)
+    assert (refused.code, refused.path) == (code, str(path))
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "nowhere.dcm").code == "unreadable"
+
+
+def test_the_rest_of_a_batch_goes_on(tmp_path: Path) -> None:
+    write(mr_image(), tmp_path / "1.dcm")
+    (tmp_path / "2.dcm").write_bytes(b"no DICOM")
+    (tmp_path / "3.dcm").write_bytes((tmp_path / "1.dcm").read_bytes()[:-10])
+    write(mr_image(StudyInstanceUID=None), tmp_path / "4.dcm")
+    write(mr_image(index=1), tmp_path / "5.dcm")
+    results = [load(source) for source in find([tmp_path])]
+    assert [result.code if isinstance(result, Refused) else "" for result in results] == [
+        "", "not-dicom", "truncated", "missing-uid", "",
+    ]  # fmt: skip
+
+
+def zipped(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def encoded(dataset: Dataset) -> bytes:
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["study.zip", "STUDY"])
+def test_zip(tmp_path: Path, name: str) -> None:
+    path = zipped(tmp_path / name, {"a/1.dcm": encoded(mr_image(EchoTime=98)), "a/2.txt": b"x", "../../escape": b"y"})
+    for given in (path, tmp_path):
+        sources = list(find([given]))
+        assert [source.member for source in sources] == ["a/1.dcm", "a/2.txt", "../../escape"]
+    instance = load(sources[0])
+    assert isinstance(instance, Instance)
+    assert instance.header.echo_time_ms == 98
+    assert instance.source.label == f"{path}!a/1.dcm"
+    assert [refusal(source).code for source in sources[1:]] == ["not-dicom", "not-dicom"]
+    with instance.stream() as stream:
+        assert instance.pixels is not None
+        stream.seek(instance.pixels.element.offset_bytes)
+        assert stream.read() == mr_image().PixelData
+
+
+def test_zip_bombs_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = zipped(tmp_path / "bomb.zip", {"zeros": bytes(20 << 20), "small": encoded(mr_image())})
+    results = [load(source) for source in find([bomb])]
+    assert isinstance(results[0], Refused)
+    assert results[0].code == "too-large"
+    assert isinstance(results[1], Instance)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 1)
+    (source,) = find([bomb])
+    assert refusal(source).code == "too-large"
+
+
+def test_a_broken_zip_is_refused(tmp_path: Path) -> None:
+    data = zipped(tmp_path / "good.zip", {"1.dcm": encoded(mr_image())}).read_bytes()
+    (tmp_path / "cut.zip").write_bytes(data[:-40])
+    (source,) = find([tmp_path / "cut.zip"])
+    assert refusal(source).code == "unreadable"
+    middle = len(data) // 2
+    (tmp_path / "bad.zip").write_bytes(data[:middle] + b"\xff" * 20 + data[middle + 20 :])
+    (source,) = find([tmp_path / "bad.zip"])
+    assert refusal(source).code == "unreadable"
+
+
+def dicomdir(folder: Path, *file_ids: list[str]) -> Path:
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID, dataset.SOPInstanceUID = MediaStorageDirectoryStorage, "1.2.3"
+    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = (
+        dataset.SOPClassUID,
+        "1.2.3",
+    )
+    records = [Dataset()]
+    records[0].DirectoryRecordType = "PATIENT"
+    with disable_value_validation():  # a file ID that leads out of the folder is no valid one
+        for file_id in file_ids:
+            record = Dataset()
+            record.DirectoryRecordType, record.ReferencedFileID = "IMAGE", file_id
+            records.append(record)
+        dataset.DirectoryRecordSequence = records
+        return write(dataset, folder / "DICOMDIR")
+
+
+def test_dicomdir(tmp_path: Path) -> None:
+    write(mr_image(EchoTime=98), tmp_path / "disc" / "IMAGES" / "MR1")
+    write(mr_image(index=1), tmp_path / "disc" / "images2" / "mr2")
+    write(mr_image(index=2), tmp_path / "disc" / "NOT" / "REFERRED")
+    path = dicomdir(tmp_path / "disc", ["IMAGES", "MR1"], ["IMAGES2", "MR2"])
+    assert [source.path.name for source in find([path])] == ["MR1", "mr2"]  # copied discs come in lower case
+    assert all(isinstance(load(source), Instance) for source in find([path]))
+    assert names(tmp_path / "disc") == ["MR1", "REFERRED", "mr2"]  # the folder holds more than its directory says
+
+
+@pytest.mark.parametrize(
+    "file_id", [["..", "SECRET"], ["A/../../SECRET"], ["/", "etc", "passwd"], ["LINK", "SECRET"], ["."]]
+)
+def test_a_dicomdir_does_not_lead_out_of_its_folder(tmp_path: Path, file_id: list[str]) -> None:
+    write(mr_image(), tmp_path / "SECRET")
+    path = dicomdir(tmp_path / "disc", file_id)
+    (tmp_path / "disc" / "LINK").symlink_to(tmp_path)
+    (source,) = find([path])
+    refused = refusal(source)
+    assert refused.code == "unreadable"
+    assert "ReferencedFileID (0004,1500)" in refused.message
+
+
+def test_a_dicomdir_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "DICOMDIR").write_bytes(b"no directory")
+    (source,) = find([tmp_path / "DICOMDIR"])
+    assert refusal(source).code == "not-dicom"
+
+
+def test_group_by_series(tmp_path: Path) -> None:
+    paths = [*write_series(series(3, seed="a"), tmp_path / "a"), *write_series(series(2, seed="b"), tmp_path / "b")]
+    by_series, refused = group(loaded(path) for path in paths)
+    assert [len(instances) for instances in by_series.values()] == [3, 2]
+    assert refused == []
+
+
+def test_the_same_data_set_counts_once(tmp_path: Path) -> None:
+    first = write(mr_image(), tmp_path / "1.dcm")
+    again = mr_image()
+    again.file_meta.ImplementationVersionName = "ANOTHER RECEIVER"
+    second = write(again, tmp_path / "2.dcm")
+    by_series, refused = group([loaded(first), loaded(second)])
+    assert [len(instances) for instances in by_series.values()] == [1]
+    assert refused == []
+
+
+def test_another_data_set_under_the_same_uid_is_refused(tmp_path: Path) -> None:
+    first = write(mr_image(EchoTime=10), tmp_path / "1.dcm")
+    second = write(mr_image(EchoTime=20), tmp_path / "2.dcm")
+    by_series, refused = group([loaded(first), loaded(second)])
+    assert [instance.source.path for instances in by_series.values() for instance in instances] == [first]
+    assert [(one.path, one.code) for one in refused] == [(str(second), "duplicate-uid")]
+    assert "SOPInstanceUID (0008,0018)" in refused[0].message
+
+
+def test_a_file_that_is_gone_does_not_stop_grouping(tmp_path: Path) -> None:
+    first, second = write(mr_image(), tmp_path / "1.dcm"), write(mr_image(), tmp_path / "2.dcm")
+    instances = [loaded(first), loaded(second)]
+    second.unlink()
+    by_series, refused = group(instances)
+    assert [len(found) for found in by_series.values()] == [1]
+    assert [one.code for one in refused] == ["unreadable"]

@@ -36,6 +36,8 @@ class ParameterClaim:
 def parameter_claim(header: FrameHeader) -> ParameterClaim:
     """Read the weighting from timing and technique; nothing is claimed outside the ranges of this module."""
     sequence = technique(header)
+    if header.b_value_s_mm2 is not None and header.b_value_s_mm2 > 0:
+        return _claim(labels.DIFFUSION, basis=("DiffusionBValue",))
     if sequence.echo_planar:
         return _echo_planar(header, sequence)
     if sequence.plain_spin_echo:
@@ -47,7 +49,7 @@ def parameter_claim(header: FrameHeader) -> ParameterClaim:
 
 def inversion_time_ms(header: FrameHeader) -> float | None:
     """Inversion Time (0018,0082) if it is one; GE and others write 0 where there is none."""
-    return header.inversion_time_ms if header.inversion_time_ms else None
+    return header.inversion_time_ms if header.inversion_time_ms and header.inversion_time_ms > 0 else None
 
 
 def _claim(*allowed: str, basis: tuple[str, ...]) -> ParameterClaim:
@@ -98,16 +100,17 @@ def _gradient_echo(header: FrameHeader, sequence: Technique) -> ParameterClaim:
     if tr is None or flip is None or te > 10:
         return ParameterClaim()
     if tr < 60 and flip >= 8:
-        inflow = tr >= 15 and 14 <= flip <= 35 and te > 2.4
-        return _claim(labels.T1, *([labels.TOF] if inflow else []), basis=basis)
+        inflow = [labels.TOF] if tr >= 15 and 14 <= flip <= 35 and te > 2.4 else []
+        susceptibility = (
+            [labels.SUSCEPTIBILITY] if tr >= 15 and te >= 6 else []
+        )  # Philips names the first of several echoes
+        return _claim(labels.T1, *inflow, *susceptibility, basis=basis)
     return _claim(labels.T1, basis=basis) if tr >= 60 and flip >= 50 else ParameterClaim()
 
 
 def _echo_planar(header: FrameHeader, sequence: Technique) -> ParameterClaim:
-    basis = ("ScanningSequence", "EchoTime", "DiffusionBValue")
-    te, b = header.echo_time_ms, header.b_value_s_mm2
-    if b is not None and b > 0:
-        return _claim(labels.DIFFUSION, basis=("DiffusionBValue",))
+    basis = ("ScanningSequence", "EchoTime")
+    te = header.echo_time_ms
     if sequence.inversion and inversion_time_ms(header) is not None and sequence.spin_echo:
         return ParameterClaim()
     if sequence.spin_echo and te is not None and te >= 40:

@@ -11,12 +11,13 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 from inference import labels
 
-LEXICON: Final = files("inference").joinpath("rules", "lexicon")
+LEXICON: Final = Path(__file__).parent / "rules" / "lexicon"
+_GLUE: Final = "glue.json"  # words that may be glued: sagt1, 3dt1
 
 _CAMEL = re.compile(r"(?<=[a-zäöüßéèåø])(?=[A-Z])")
 # T2* is one word; signs count only where they are not hyphens inside a word: `+C`, `C-`, but not `C-spine`.
@@ -172,8 +173,8 @@ def _b_values(plain: str) -> Iterator[int]:
 def _lexicon() -> Mapping[tuple[str, ...], tuple[str, ...]]:
     """Phrase, as words, to its concepts; languages that share a phrase share its concepts."""
     phrases: dict[tuple[str, ...], dict[str, None]] = {}
-    for entry in LEXICON.iterdir():
-        if not entry.name.endswith(".json") or entry.name == "glue.json":
+    for entry in sorted(LEXICON.glob("*.json")):
+        if entry.name == _GLUE:
             continue
         for concepts, terms in json.loads(entry.read_text(encoding="utf-8")).items():
             for term in terms:
@@ -188,7 +189,7 @@ def _vocabulary() -> frozenset[str]:
 
 @cache
 def _glue() -> frozenset[str]:
-    return frozenset(json.loads(LEXICON.joinpath("glue.json").read_text(encoding="utf-8"))["glue"])
+    return frozenset(json.loads((LEXICON / _GLUE).read_text(encoding="utf-8"))["glue"])
 
 
 @cache

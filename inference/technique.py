@@ -35,7 +35,7 @@ class Technique:
     gradient_echo: bool
     echo_planar: bool
     inversion: bool  # an inversion pulse is named: IR, Inversion Recovery (0018,9009) YES, Scan Options IR
-    prepared: bool  # magnetisation prepared (MP), an MPRAGE and its kin: inversion time without IR is usual
+    prepared: bool  # an MPRAGE and its kin: MP, or GE's and Philips' gradient echo with an inversion time and no IR
     steady_state: bool  # SS or a balanced or echo-shifted sequence by name: echoes may lie near or past TR
     single_shot: bool
     ultrashort: bool  # by name; echo times of microseconds are real there
@@ -75,11 +75,19 @@ def technique(header: FrameHeader) -> Technique:
         echo_planar="EP" in scanning or header.echo_planar_pulse_sequence == "YES" or "EP" in named,
         inversion="IR" in scanning or header.inversion_recovery == "YES" or "IR" in header.scan_options
         or "IR" in image_type,
-        prepared="MP" in variant or _is_siemens_turbo_flash(header),
+        prepared="MP" in variant or _is_siemens_turbo_flash(header) or (gradient and _is_inverted(header)),
         steady_state=bool(variant & {"SS", "TRSS"}) or header.steady_state_pulse_sequence in _BALANCED or "SS" in named,
         single_shot=_is_single_shot(header),
         ultrashort=any(_ULTRASHORT.search(text or "") for text in _names(header)),
     )  # fmt: skip
+
+
+def has_spoiled_timing(header: FrameHeader) -> bool:
+    """Short echo, low flip angle and short TR (or a preparation): an MPRAGE, SPGR or VIBE, whatever it is called."""
+    te, tr, flip = header.echo_time_ms, header.repetition_time_ms, header.flip_angle_deg
+    if te is None or tr is None or flip is None or not 0 < te < 6 or not 0 < flip <= 40:
+        return False
+    return te < tr < 50 or "MP" in header.sequence_variant
 
 
 def named_technique(header: FrameHeader) -> frozenset[str]:
@@ -112,6 +120,11 @@ def _named(manufacturer: str, sequence_name: str) -> frozenset[str]:
 
 def _is_siemens_turbo_flash(header: FrameHeader) -> bool:
     return is_vendor(header, "siemens") and (header.sequence_name or "").lstrip("*#").startswith("tfl")
+
+
+def _is_inverted(header: FrameHeader) -> bool:
+    # Saturation and spectral preparations have delays too, below 200 ms; echo-planar ones are of spin labelling.
+    return "EP" not in header.scanning_sequence and (header.inversion_time_ms or 0) >= 200
 
 
 def _is_single_shot(header: FrameHeader) -> bool:

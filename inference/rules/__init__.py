@@ -79,8 +79,7 @@ def check(stack: Stack, stacks: Sequence[Stack]) -> tuple[Finding, ...]:
 def digest() -> str:
     """SHA-256 over the version of the rules and the bytes of the lexicon: equal digests answer alike."""
     total = hashlib.sha256(f"mrclip rules {VERSION}\n".encode())
-    for entry in sorted(LEXICON.iterdir(), key=lambda one: one.name):
-        if entry.name.endswith(".json"):
-            content = entry.read_bytes()
-            total.update(f"{entry.name} {len(content)}\n".encode() + content)
+    for entry in sorted(LEXICON.glob("*.json")):
+        content = entry.read_bytes()
+        total.update(f"{entry.name} {len(content)}\n".encode() + content)
     return total.hexdigest()

@@ -4,7 +4,6 @@
 knowing.
 """
 
-import sys
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +31,7 @@ _TABLE: Final = (
     Code("echo-time-short", "warning", "EchoTime",
          "The echo time is shorter than any but ultrashort sequences reach, and none is named."),
     Code("repetition-time-long", "warning", "RepetitionTime",
-         "The repetition time is too long for a gradient echo volume."),
+         "The repetition time is too long for this gradient echo."),
     # physics
     Code("impossible-value", "error", "EchoTime, RepetitionTime, InversionTime, FlipAngle, MagneticFieldStrength",
          "The value is negative or beyond what exists."),
@@ -130,7 +129,7 @@ def markdown() -> str:
         "# Rules",
         "",
         "What the rules may say about a header without looking at a pixel. This page is printed from the table the",
-        "rules themselves use: `python -m inference.rules.catalogue > docs/rules.md`.",
+        "rules themselves use (`inference.rules.catalogue.markdown`), and a test holds it to that.",
         "",
         "A finding of severity `error` flags the series. It is kept for what no vendor writes and no site means; a",
         "map that keeps the echo time of its source is `info`. Words are read with the lexicon in",
@@ -141,7 +140,3 @@ def markdown() -> str:
         *rows,
         "",
     ))  # fmt: skip
-
-
-if __name__ == "__main__":
-    sys.stdout.write(markdown())

@@ -39,7 +39,7 @@ def description_image_type(view: StackView) -> Iterator[Finding]:
             )
         elif keyword == "SeriesDescription" and text.label == labels.ADC and not _marks_a_map(view):
             yield view.finding(
-                "description-image-type-unmarked",
+                "description-image-type-unmarked" if _is_diffusion(view) else "description-image-type",
                 "ImageType",
                 f"{view.states('ImageType')}; {view.states(keyword)}, which names an ADC map",
                 expected="DERIVED\\PRIMARY\\DIFFUSION\\ADC",
@@ -106,6 +106,12 @@ def _contradicted(view: StackView, label: str, *, trace: bool, fa: bool) -> str 
 
 def _marks_a_map(view: StackView) -> bool:
     return product_claim(view.header) is not None or view.header.image_type[:1] != ("ORIGINAL",)
+
+
+def _is_diffusion(view: StackView) -> bool:
+    if view.technique.echo_planar or acquisition_claim(view.header) == labels.DIFFUSION:
+        return True
+    return any((stack.header.b_value_s_mm2 or 0) > 0 for stack in view.stacks)
 
 
 def _number(view: StackView, keyword: str) -> bool:

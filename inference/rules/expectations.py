@@ -12,6 +12,7 @@ from inference import labels
 from inference.claims import inversion_time_ms
 from inference.claims_parameters import FLAIR_TE_MS, FLUID_TI_MS
 from inference.rules.view import StackView
+from inference.technique import is_vendor
 
 _DIFFUSION_B_S_MM2: Final = 100.0
 
@@ -94,8 +95,13 @@ def _t1(timing: Timing) -> Doubt | None:
         return Doubt(expected, excluded=False) if timing.te_from(50) or long else None
     if sequence.plain_gradient_echo and timing.te_from(15):
         return Doubt("EchoTime below 15 ms", excluded=timing.te_from(25) and not sequence.prepared)
-    if sequence.echo_planar and not sequence.inversion and timing.ti is None and timing.te_from(25):
-        return Doubt("a spin echo or gradient echo without echo-planar readout", excluded=False)
+    return _no_plain_echo_planar(timing)
+
+
+def _no_plain_echo_planar(timing: Timing) -> Doubt | None:
+    sequence = timing.view.technique
+    if sequence.echo_planar and not sequence.spin_echo and not sequence.inversion and timing.ti is None:
+        return Doubt("an image without gradient-echo echo-planar readout", excluded=False)
     return None
 
 
@@ -109,14 +115,14 @@ def _t2(timing: Timing) -> Doubt | None:
             return Doubt("no fluid-nulling inversion time", excluded=False)
         slow = timing.view.header.mr_acquisition_type == "2D" and not sequence.single_shot
         return Doubt("RepetitionTime of 1500 ms or more", excluded=False) if slow and timing.tr_below(500) else None
-    if sequence.plain_gradient_echo and timing.te_below(8) and not sequence.steady_state:
+    if sequence.plain_gradient_echo and timing.te_below(8) and (sequence.prepared or not sequence.steady_state):
         return Doubt("a spin echo with EchoTime of 60 ms or more", excluded=sequence.prepared)
-    return None
+    return _no_plain_echo_planar(timing)
 
 
 def _proton_density(timing: Timing) -> Doubt | None:
     if not timing.view.technique.plain_spin_echo:
-        return None
+        return _no_plain_echo_planar(timing)
     expected = "EchoTime below 60 ms and RepetitionTime of 1000 ms or more"
     last_echo = timing.shortest_te is not None and timing.shortest_te < 50
     if timing.te_from(70) and not last_echo:
@@ -125,11 +131,13 @@ def _proton_density(timing: Timing) -> Doubt | None:
 
 
 def _t2_star(timing: Timing) -> Doubt | None:
-    return _gradient(timing, "a gradient echo with EchoTime of 10 ms or more", shortest_te_ms=3.0)
+    if timing.te_from(90) and timing.view.technique.gradient_echo:
+        return Doubt("a gradient echo with EchoTime of 10 to 80 ms", excluded=False)
+    return _gradient(timing, "a gradient echo with EchoTime of 10 to 80 ms", shortest_te_ms=5.0)
 
 
 def _susceptibility(timing: Timing) -> Doubt | None:
-    return _gradient(timing, "a gradient echo with EchoTime of 15 ms or more", shortest_te_ms=8.0)
+    return _gradient(timing, "a gradient echo with a late EchoTime", shortest_te_ms=5.0)
 
 
 def _gradient(timing: Timing, expected: str, *, shortest_te_ms: float) -> Doubt | None:
@@ -147,7 +155,7 @@ def _fluid_attenuated(timing: Timing) -> Doubt | None:
     if sequence.plain_gradient_echo:
         return Doubt(expected, excluded=True)
     if not sequence.plain_spin_echo or timing.ti is None:
-        return None  # without an inversion time it is the rule description-inversion that speaks
+        return _no_plain_echo_planar(timing)  # a spin echo without inversion time: the rule description-inversion
     if timing.ti < 1000:
         return Doubt(expected, excluded=timing.te_from(FLAIR_TE_MS))
     return Doubt("EchoTime of 60 ms or more", excluded=False) if timing.te_below(FLAIR_TE_MS) else None
@@ -157,26 +165,41 @@ def _stir(timing: Timing) -> Doubt | None:
     sequence, expected = timing.view.technique, "an inversion recovery with InversionTime of 80 to 350 ms"
     if sequence.plain_gradient_echo and not sequence.inversion:
         return Doubt(expected, excluded=True)
-    return Doubt(expected, excluded=True) if sequence.plain_spin_echo and timing.ti_from(450) else None
+    long = sequence.plain_spin_echo and timing.ti_from(450)
+    return Doubt(expected, excluded=True) if long else _no_plain_echo_planar(timing)
 
 
 def _diffusion(timing: Timing) -> Doubt | None:
-    sequence = timing.view.technique
+    sequence, header = timing.view.technique, timing.view.header
+    if (header.b_value_s_mm2 or 0) >= 800 and timing.te_below(30):
+        return Doubt("EchoTime of 40 ms or more, which the diffusion gradients need", excluded=False)
     if timing.diffusion or sequence.echo_planar:
         return None
-    if sequence.plain_gradient_echo and not sequence.steady_state:
-        return Doubt("an echo-planar image or a b-value", excluded=True)
-    if sequence.plain_spin_echo and (timing.te_below(45) or timing.ti_from(FLUID_TI_MS)):
-        return Doubt("an echo-planar image or a b-value", excluded=False)
+    expected = "an echo-planar image or a b-value"
+    balanced = sequence.steady_state and not sequence.prepared and "SP" not in header.sequence_variant
+    if sequence.plain_gradient_echo and not balanced:  # diffusion-weighted PSIF and DESS are
+        return Doubt(expected, excluded=True)
+    # Philips writes its echo-planar diffusion as a plain SE and, in old releases, no b-value.
+    if sequence.plain_spin_echo and not is_vendor(header, "philips"):
+        return Doubt(expected, excluded=False)
     return None
+
+
+def _perfusion(timing: Timing) -> Doubt | None:
+    sequence, header = timing.view.technique, timing.view.header
+    slices = sequence.plain_spin_echo and (header.mr_acquisition_type == "2D" or sequence.inversion)
+    volume = sequence.plain_gradient_echo and sequence.prepared and header.mr_acquisition_type == "3D"
+    return Doubt("an echo-planar image or a dynamic gradient echo", excluded=False) if slices or volume else None
 
 
 def _tof(timing: Timing) -> Doubt | None:
     sequence = timing.view.technique
     if sequence.plain_spin_echo or sequence.echo_planar:
         return Doubt("a gradient echo", excluded=True)
-    late = sequence.plain_gradient_echo and (timing.te_from(12) or sequence.prepared)
-    return Doubt("a gradient echo with EchoTime below 10 ms", excluded=False) if late else None
+    unlike = timing.te_from(12) or timing.tr_below(10) or sequence.prepared
+    if sequence.plain_gradient_echo and unlike:
+        return Doubt("a gradient echo with EchoTime below 10 ms and RepetitionTime of 15 ms or more", excluded=False)
+    return None
 
 
 _JUDGES: Final[Mapping[str, Callable[[Timing], Doubt | None]]] = {
@@ -188,6 +211,7 @@ _JUDGES: Final[Mapping[str, Callable[[Timing], Doubt | None]]] = {
     labels.FLUID_ATTENUATED: _fluid_attenuated,
     labels.STIR: _stir,
     labels.DIFFUSION: _diffusion,
+    labels.PERFUSION: _perfusion,
     labels.TOF: _tof,
 }
 _NOT_DIFFUSION: Final = frozenset(_JUDGES) - {labels.DIFFUSION}

@@ -83,8 +83,8 @@ def slice_spacing(view: StackView) -> Iterator[Finding]:
     elif measured and thickness and 0 <= spacing < thickness / 2 and _close(measured, thickness + spacing):
         yield _spacing(
             view,
-            f"{view.states('SpacingBetweenSlices')} and {view.states('SliceThickness')}; positions lie {number(measured)} "
-            "mm apart, so the recorded value is the gap",
+            f"{view.states('SpacingBetweenSlices')} and {view.states('SliceThickness')}; positions lie "
+            f"{number(measured)} mm apart, so the recorded value is the gap",
             number(measured),
         )
 

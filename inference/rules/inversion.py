@@ -20,7 +20,7 @@ def inversion_time_missing(view: StackView) -> Iterator[Finding]:
     """IR in Scanning Sequence, or Inversion Recovery (0018,9009) YES, without Inversion Time (0018,0082)."""
     header = view.header
     named = "IR" in header.scanning_sequence or header.inversion_recovery == "YES"
-    if not named or inversion_time_ms(header) is not None or view.is_map or header.image_type[:1] == ("DERIVED",):
+    if not named or header.inversion_time_ms or view.is_map or header.image_type[:1] == ("DERIVED",):
         return  # MP2RAGE's combined image has two inversion times, so none
     reason = f"{view.states('ScanningSequence')}, an inversion recovery"
     if view.enhanced:
@@ -36,7 +36,7 @@ def inversion_time_missing(view: StackView) -> Iterator[Finding]:
 def inversion_time_unexpected(view: StackView) -> Iterator[Finding]:
     """A spin echo with an inversion time of STIR or FLAIR that names no inversion recovery."""
     ti, sequence = inversion_time_ms(view.header), view.technique
-    if ti is None or ti < 0 or not sequence.plain_spin_echo or sequence.inversion or sequence.prepared or view.is_map:
+    if ti is None or not sequence.plain_spin_echo or sequence.inversion or sequence.prepared or view.is_map:
         return
     if any(inversion_time_unit(view)):
         return

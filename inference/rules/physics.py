@@ -48,10 +48,11 @@ def echo_exceeds_repetition(view: StackView) -> Iterator[Finding]:
     if te is None or tr is None or not 0 < tr <= te or view.is_map or unit_findings(view):
         return
     sequence = view.technique
-    shifting = sequence.steady_state or (sequence.echo_planar and view.header.mr_acquisition_type == "3D")
-    if shifting and te < _ECHO_SHIFTED * tr:
+    if sequence.steady_state and te < _ECHO_SHIFTED * tr:
         return
-    known = sequence.known and not shifting
+    # Philips writes the echo-shifted PRESTO as a plain 3D gradient echo.
+    volume = view.header.mr_acquisition_type == "3D" and not sequence.plain_spin_echo
+    known = sequence.known and not (volume and te < _ECHO_SHIFTED * tr)
     yield view.finding(
         "echo-exceeds-repetition" if known else "echo-near-repetition",
         "EchoTime",

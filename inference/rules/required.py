@@ -49,7 +49,7 @@ def unknown_attribute(view: StackView) -> Iterator[Finding]:
             yield view.finding(
                 "unknown-attribute",
                 keyword,
-                f"{view.name(keyword)} has no value, so it cannot be held against the image",
+                f"{view.name(keyword)} is missing or empty",
                 expected="a value",
             )
 

@@ -6,8 +6,11 @@ from typing import Final
 from inference.reading import Finding
 from inference.rules.units import unit_findings
 from inference.rules.view import StackView
-from inference.technique import named_technique, philips_technique
+from inference.technique import has_spoiled_timing, named_technique, philips_technique
 
+_SPARED: Final = frozenset(
+    {"sequence:EP", "contrast:DIFFUSION", "contrast:PERFUSION"}
+)  # Siemens' XA writes GR for SE EPI
 _NAMES: Final = {"SE": "spin echo", "GR": "gradient echo"}
 
 
@@ -45,7 +48,7 @@ def sequence_timing(view: StackView) -> Iterator[Finding]:
     if recorded is None or te is None or tr is None or flip is None or view.is_map or unit_findings(view):
         return
     refocused = recorded == "GR" and flip >= 120 and te >= 40 and tr >= 500
-    spoiled = recorded == "SE" and 0 < flip <= 40 and 0 < te < 6 and (tr < 50 or view.technique.prepared)
+    spoiled = recorded == "SE" and has_spoiled_timing(view.header)
     if not refocused and not spoiled:
         return
     expected = "SE" if refocused else "GR"
@@ -61,12 +64,12 @@ def sequence_timing(view: StackView) -> Iterator[Finding]:
 
 def description_sequence(view: StackView) -> Iterator[Finding]:
     """TSE in the words and GR in the header, or the reverse."""
-    recorded = _recorded(view)
+    recorded = "GR" if _is_gradient_echo_planar(view) else _recorded(view)
     if recorded is None or view.is_map or view.is_localizer:
         return
     for keyword, text in view.texts:
         words = {name.removeprefix("sequence:") for name in text.concepts if name in ("sequence:SE", "sequence:GR")}
-        if len(words) == 1 and recorded not in words and "sequence:EP" not in text.concepts:
+        if len(words) == 1 and recorded not in words and not text.concepts & _SPARED:
             expected = next(iter(words))
             yield view.finding(
                 "description-sequence",
@@ -83,6 +86,10 @@ def _recorded(view: StackView) -> str | None:
     if "RM" in view.header.scanning_sequence:
         return None
     return "SE" if sequence.plain_spin_echo else "GR" if sequence.plain_gradient_echo else None
+
+
+def _is_gradient_echo_planar(view: StackView) -> bool:
+    return view.technique.echo_planar and view.technique.gradient_echo and not view.technique.spin_echo
 
 
 def _suggestion(view: StackView, expected: str) -> str | None:

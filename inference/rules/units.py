@@ -10,7 +10,7 @@ from typing import Final
 from inference.claims import inversion_time_ms
 from inference.reading import Finding
 from inference.rules.view import StackView, decimal, number
-from inference.technique import is_vendor
+from inference.technique import has_spoiled_timing, is_vendor
 
 _SPIN_ECHO_TE_MS: Final = (3.0, 1200.0)  # echo spacing of 3D turbo spin echo; heavily T2-weighted MRCP
 _GRADIENT_ECHO_TE_MS: Final = (0.5, 120.0)
@@ -25,7 +25,8 @@ _SHORTEST_TI_MS: Final = 5.0
 _LONGEST_TI_MS: Final = 15_000.0
 _PLAUSIBLE_TI_MS: Final = (20.0, 6_000.0)
 _FIELDS_T: Final = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.55, 0.6, 0.7, 1.0, 1.2, 1.5, 3.0, 4.7, 5.0, 7.0, 9.4, 11.7)
-_LONGEST_VOLUME_TR_MS: Final = 3000.0
+_LONGEST_VOLUME_TR_MS: Final = 3500.0
+_LONGEST_SLICE_TR_MS: Final = 20_000.0
 _CODES: Final = {
     "EchoTime": "echo-time-unit", "RepetitionTime": "repetition-time-unit", "InversionTime": "inversion-time-unit",
 }  # fmt: skip
@@ -78,35 +79,49 @@ def repetition_time_unit(view: StackView) -> Iterator[Finding]:
         yield _times_1000(view, "RepetitionTime", tr / 1000, _usual_tr(view), "microseconds")
     elif _repetition_in_seconds(view, tr):
         yield _times_1000(view, "RepetitionTime", tr * 1000, _usual_tr(view), "seconds")
-    elif _long_volume(view, tr):
+    elif _long_gradient_echo(view, tr):
         yield view.finding(
             "repetition-time-long",
             "RepetitionTime",
-            f"{view.states('RepetitionTime')}; a gradient echo volume without preparation repeats every 2 to 100 ms",
+            f"{view.states('RepetitionTime')}; this gradient echo repeats every 2 to 100 ms",
             expected=f"about {number(tr / 1000)} ms",
             suggestion=decimal(tr / 1000),
         )
 
 
 def _repetition_in_seconds(view: StackView, tr: float) -> bool:
-    sequence = view.technique
-    if sequence.spin_echo and not sequence.echo_planar and not sequence.gradient_echo:
-        return tr < _SHORTEST_SPIN_ECHO_TR_MS and tr * 1000 >= _PLAUSIBLE_TR_MS[0]
-    te = _milliseconds(view.header.echo_time_ms)
-    if te is not None and tr < te and _PLAUSIBLE_TR_MS[0] <= tr * 1000 <= _PLAUSIBLE_TR_MS[1]:
-        return tr < te / 3 if sequence.steady_state else True
+    sequence, header = view.technique, view.header
+    if sequence.plain_spin_echo:
+        short = tr < _SHORTEST_SPIN_ECHO_TR_MS and tr * 1000 >= _PLAUSIBLE_TR_MS[0]
+        return short and not has_spoiled_timing(header)  # there it is the pulse sequence that is wrong
     if sequence.gradient_echo and tr < _SHORTEST_GRADIENT_TR_MS and not sequence.ultrashort:
         return True
     # Siemens' TR of an MPRAGE is that of the inversion, so TI lies within it; others write the echo spacing.
-    ti = inversion_time_ms(view.header)
-    siemens = is_vendor(view.header, "siemens")
-    return siemens and sequence.prepared and ti is not None and tr < 20 < ti < tr * 1000
+    ti = inversion_time_ms(header)
+    if is_vendor(header, "siemens") and sequence.prepared and ti is not None and tr < 20 < ti < tr * 1000:
+        return True
+    te = _milliseconds(view)
+    possible = _PLAUSIBLE_TR_MS[0] <= tr * 1000 <= _PLAUSIBLE_TR_MS[1]
+    return te is not None and possible and tr < _least_repetition(view, te)
 
 
-def _long_volume(view: StackView, tr: float) -> bool:
-    sequence, header = view.technique, view.header
-    plain = sequence.plain_gradient_echo and not sequence.prepared and inversion_time_ms(header) is None
-    return plain and header.mr_acquisition_type == "3D" and tr > _LONGEST_VOLUME_TR_MS
+def _least_repetition(view: StackView, te: float) -> float:
+    """A repetition time below this one, with an echo at `te`, is taken for seconds; above it the echo may be wrong."""
+    if view.technique.echo_planar:
+        return min(te, 20)
+    if view.technique.prepared:
+        return min(te, 10)
+    return min(te / 3, 2 if view.technique.steady_state else 20)
+
+
+def _long_gradient_echo(view: StackView, tr: float) -> bool:
+    if not view.technique.plain_gradient_echo:
+        return False
+    if view.header.mr_acquisition_type != "3D":
+        return tr > _LONGEST_SLICE_TR_MS and not view.technique.prepared
+    # Of an MPRAGE, GE, Philips and UIH write the echo spacing, others the time from inversion to inversion.
+    spacing = any(is_vendor(view.header, vendor) for vendor in ("ge medical", "philips", "uih"))
+    return tr > _LONGEST_VOLUME_TR_MS and (spacing or not view.technique.prepared)
 
 
 def inversion_time_unit(view: StackView) -> Iterator[Finding]:
@@ -143,9 +158,10 @@ def _is_field(tesla: float) -> bool:
     return any(abs(tesla - nominal) <= 0.03 * nominal for nominal in _FIELDS_T)
 
 
-def _milliseconds(te: float | None) -> float | None:
-    """The echo time, converted where it is too short to be one, to hold a repetition time against."""
-    return te * 1000 if te is not None and 0 < te < 0.1 else te
+def _milliseconds(view: StackView) -> float | None:
+    """The echo time, converted where it cannot be one, to hold a repetition time against."""
+    finding = next(echo_time_unit(view), None)
+    return float(finding.suggestion) if finding and finding.suggestion else view.header.echo_time_ms
 
 
 def _times_1000(view: StackView, keyword: str, value: float, usual: str, unit: str) -> Finding:

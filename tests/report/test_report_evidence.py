@@ -21,7 +21,7 @@ def on_disk(image: Dataset) -> Dataset:
 def raw(character_set: bytes = b"", **values: bytes) -> Dataset:
     """An image whose file holds these bytes, whatever they are."""
     values = {keyword: _even(value) for keyword, value in values.items()}
-    marks = {keyword: f"MARK{index}".ljust(len(value), "_") for index, (keyword, value) in enumerate(values.items())}
+    marks = {keyword: f"~{index}".ljust(len(value), "~") for index, (keyword, value) in enumerate(values.items())}
     image, buffer = mr_image(), BytesIO()
     old = config.settings.writing_validation_mode
     config.settings.writing_validation_mode = config.IGNORE
@@ -33,6 +33,7 @@ def raw(character_set: bytes = b"", **values: bytes) -> Dataset:
         config.settings.writing_validation_mode = old
     content = buffer.getvalue()
     for keyword, mark in marks.items():
+        assert (content.count(mark.encode()), len(mark)) == (1, len(values[keyword]))
         content = content.replace(mark.encode(), values[keyword])
     image_type = content.index(b"\x08\x00\x08\x00CS")  # Specific Character Set (0008,0005) comes just before it
     element = b"\x08\x00\x05\x00CS" + len(_even(character_set)).to_bytes(2, "little") + _even(character_set)

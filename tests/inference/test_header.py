@@ -33,7 +33,8 @@ def with_raw(keyword: str, value: bytes, vr: str | None = None) -> Dataset:
 
 def test_classic_golden() -> None:
     dataset = mr_image(
-        EchoTime="98.5", RepetitionTime=4000, InversionTime=150, FlipAngle=150, EchoTrainLength=9, NumberOfAverages="1.5",
+        EchoTime="98.5", RepetitionTime=4000, InversionTime=150, FlipAngle=150, EchoTrainLength=9,
+        NumberOfAverages="1.5",
         ScanningSequence=["SE", "IR"], SequenceVariant=["SK", "SP", "OSP"], ScanOptions="FS", MRAcquisitionType="2D",
         SequenceName="*tir2d1_9", MagneticFieldStrength="1.494", SeriesDescription="t2_tirm_cor", TriggerTime="12.5",
         ContrastBolusAgent="Gadovist", AcquisitionNumber=2, TemporalPositionIdentifier=3, InstanceNumber=7,

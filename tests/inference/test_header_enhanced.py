@@ -14,12 +14,14 @@ def test_enhanced_golden() -> None:
         2,
         shared={
             "RepetitionTime": 4000.0, "FlipAngle": 90.0, "EchoTrainLength": 7, "InversionRecovery": "YES",
-            "InversionTimes": [150.0], "FrameType": ["ORIGINAL", "PRIMARY", "STIR", "NONE"], "AcquisitionContrast": "STIR",
-            "ComplexImageComponent": "MAGNITUDE", "PixelSpacing": [0.5, 0.75], "SliceThickness": 4,
-            "ImageOrientationPatient": [1, 0, 0, 0, 0, -1], "NumberOfAverages": 2, "RescaleSlope": 2, "RescaleIntercept": -1,
+            "InversionTimes": [150.0], "FrameType": ["ORIGINAL", "PRIMARY", "STIR", "NONE"],
+            "AcquisitionContrast": "STIR", "ComplexImageComponent": "MAGNITUDE", "NumberOfAverages": 2,
+            "PixelSpacing": [0.5, 0.75], "SliceThickness": 4, "ImageOrientationPatient": [1, 0, 0, 0, 0, -1],
+            "RescaleSlope": 2, "RescaleIntercept": -1,
         },
         per_frame=[
-            {"EffectiveEchoTime": 60.0, "TemporalPositionIndex": 1, "FrameAcquisitionNumber": 5, "DiffusionBValue": 0.0},
+            {"EffectiveEchoTime": 60.0, "TemporalPositionIndex": 1, "FrameAcquisitionNumber": 5,
+             "DiffusionBValue": 0.0},
             {"EffectiveEchoTime": 61.0, "TemporalPositionIndex": 2, "NominalCardiacTriggerDelayTime": 33.0,
              "ImagePositionPatient": [1, 2, 3], "DiffusionBValue": 800.0, "DiffusionDirectionality": "ISOTROPIC"},
         ],

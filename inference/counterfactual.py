@@ -154,8 +154,8 @@ def _is_judged(field: JudgedField, claimed: Value | None, alternatives: _Alterna
 
 def _thinned(shares: Mapping[float, float]) -> list[tuple[float, float]]:
     """Few values that stand for all: the commonest of each bin, the bins of equal width in log(1 + value)."""
-    if not shares:
-        return []
+    if len(shares) <= _MOST_ALTERNATIVES:
+        return sorted(shares.items())
     values = np.array(sorted(shares))
     scaled: npt.NDArray[np.float64] = np.log1p(values)
     edges = np.linspace(float(scaled[0]), float(scaled[-1]), _MOST_ALTERNATIVES + 1)

@@ -80,7 +80,7 @@ TABLE = FieldTable(
 )
 
 
-def protocol(contrast: str, *, seed: int | None = None, **fields: Any) -> Caption:
+def protocol(contrast: str, /, *, seed: int | None = None, **fields: Any) -> Caption:
     """A protocol of that contrast: the middle of its ranges, or drawn from them by `seed`; `fields` replace."""
     rng = None if seed is None else np.random.default_rng(seed)
     te, tr, ti, b = (

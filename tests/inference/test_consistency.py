@@ -1,0 +1,420 @@
+"""Headers against images: with the tiny bundle, whose towers are the signal equation, right and wrong are known."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_bundle
+from tiny_bundle import embed, protocol
+
+from inference.bundle import Bundle, write_bundle
+from inference.calibration import CalibrationError, Provenance, fit
+from inference.captions import Caption, Value
+from inference.claims import Claim
+from inference.consistency import Judgement, group, judge
+from inference.counterfactual import Counterfactuals
+from inference.elements import attribute
+from inference.gate import FARTHEST, NearestNeighbours
+from inference.grid import Grid, GridRow
+from inference.judged import JUDGED
+from inference.manifest import BundleError
+from inference.model import Model, load_model
+
+FIELDS = {field.name: field for field in JUDGED}
+ALARM_RATE = 0.01
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny_bundle.write(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def model(bundle: Bundle) -> Model:
+    return load_model(bundle, threads=1)
+
+
+def judged(model: Model, image: Caption, header: Caption, *, seed: int = 3, **recorded: Any) -> Judgement:
+    """An image of one protocol under the header of another."""
+    return judge(
+        embed(model, image, seed=seed),
+        model=model,
+        stack=tiny_bundle.stack(header, **recorded),
+        claim=tiny_bundle.claim(header),
+        alarm_rate=ALARM_RATE,
+    )
+
+
+# ---- an image under its own header
+
+
+@pytest.mark.parametrize("contrast", tiny_bundle.PROTOCOLS)
+def test_a_right_header_raises_no_alarm(model: Model, contrast: str) -> None:
+    judgement = judged(model, protocol(contrast), protocol(contrast))
+    assert (judgement.status, judgement.reason, judgement.findings) == ("read", None, ())
+    assert judgement.contrast is not None
+    assert judgement.contrast.label == contrast
+    assert judgement.p_value is not None
+    assert judgement.p_value > ALARM_RATE
+    assert 0 <= judgement.score < 1 - ALARM_RATE
+
+
+def test_clean_series_alarm_at_the_stated_rate_and_are_read(model: Model) -> None:
+    """400 unseen clean series; at most 1 % plus four standard errors of both sets may be flagged or abstained."""
+    clean = tiny_bundle.clean_series(400, first_seed=50_000)
+    judgements = [judged(model, caption, caption, seed=seed) for seed, caption in enumerate(clean, start=50_000)]
+    allowed = 0.01 + 4 * math.sqrt(0.01 * 0.99 * (1 / 400 + 1 / 1200))
+    assert np.mean([j.p_value is not None and j.p_value <= ALARM_RATE for j in judgements]) <= allowed
+    assert np.mean([j.status == "abstained" for j in judgements]) <= allowed
+    read = [(j.contrast.label, caption.contrast) for j, caption in zip(judgements, clean, strict=True) if j.contrast]
+    assert np.mean([label == truth for label, truth in read]) >= 0.95
+
+
+def test_what_an_eye_cannot_see_does_not_count(model: Model) -> None:
+    """Echo time 90 ms recorded as 100 ms: no more alarms than clean series have."""
+    flagged = [
+        judged(
+            model, protocol("T2", EchoTime_ms=90.0, seed=seed), protocol("T2", EchoTime_ms=100.0, seed=seed), seed=seed
+        ).findings
+        != ()
+        for seed in range(100)
+    ]
+    assert sum(flagged) <= 5
+
+
+# ---- an image under a wrong header: every field that can be wrong, found where it is wrong
+
+WRONG: dict[str, tuple[Caption, Caption, str, str]] = {
+    "description": (protocol("T2"), protocol("T2", contrast="T1"), "image-contrast", "T2"),
+    "echo time": (protocol("T2"), protocol("T2", EchoTime_ms=8.0), "image-echo-time", "echo time about 100 ms"),
+    "unit": (protocol("T2"), protocol("T2", EchoTime_ms=0.1), "image-echo-time", "echo time about 100 ms"),
+    "repetition time": (
+        protocol("T1"), protocol("T1", RepetitionTime_ms=5000.0),
+        "image-repetition-time", "repetition time about 550 ms",
+    ),
+    "inversion time dropped": (
+        protocol("FLUID_ATTENUATED"), protocol("FLUID_ATTENUATED", InversionTime_ms=None),
+        "image-inversion-time", "inversion time about 2400 ms",
+    ),
+    "inversion time swapped": (
+        protocol("FLUID_ATTENUATED"), protocol("FLUID_ATTENUATED", InversionTime_ms=150.0),
+        "image-inversion-time", "inversion time about 2400 ms",
+    ),
+    "b-value": (
+        protocol("DIFFUSION"), protocol("DIFFUSION", b_value_s_mm2=0.0), "image-b-value", "b-value about 1000 s/mm2",
+    ),
+    "agent": (protocol("T1", post_contrast=True), protocol("T1"), "image-contrast-agent", "with contrast agent"),
+    "fat suppression": (
+        protocol("T2", fat_suppressed=True), protocol("T2"), "image-fat-suppression", "with fat suppression",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_field_is_named(model: Model, name: str) -> None:
+    image, header, code, expected = WRONG[name]
+    judgement = judged(model, image, header)
+    assert judgement.p_value is not None
+    assert judgement.p_value <= ALARM_RATE
+    assert judgement.score > 0.99
+    finding = next(found for found in judgement.findings if found.code == code)
+    assert finding.expected is not None
+    assert finding.expected.startswith(expected)
+    assert (finding.source, finding.severity) == ("image", "warning")
+    assert finding.tag == attribute(finding.attribute).text
+
+
+def test_a_whole_header_of_another_series_is_found(model: Model) -> None:
+    judgement = judged(model, protocol("T2", seed=1), protocol("T1", seed=2))
+    assert {found.code for found in judgement.findings} >= {
+        "image-contrast",
+        "image-echo-time",
+        "image-repetition-time",
+    }
+
+
+def test_every_pair_of_whole_headers_is_found(model: Model) -> None:
+    missed = [
+        (image, header)
+        for image in tiny_bundle.PROTOCOLS
+        for header in tiny_bundle.PROTOCOLS
+        if image != header and judged(model, protocol(image), protocol(header)).findings == ()
+    ]
+    assert missed == []
+
+
+def test_the_sentences_say_what_is_seen_and_what_is_recorded(model: Model) -> None:
+    by_text = judged(model, protocol("T2"), protocol("T2", contrast="T1"), series_description="t1 tse ax").findings[0]
+    assert by_text.message == (
+        "The image looks like T2 (0.97); SeriesDescription (0008,103E) is 't1 tse ax', which claims T1"
+    )
+    assert (by_text.recorded, by_text.expected) == ("t1 tse ax", "T2")
+    assert by_text.suggestion == "Check SeriesDescription: expected T2"
+    by_number = judged(model, protocol("T2"), protocol("T2", EchoTime_ms=8.0)).findings[0]
+    assert by_number.message == (
+        "The image looks like T2 (0.97) with echo time 80 to 120 ms; EchoTime (0018,0081) is 8 ms"
+    )
+    assert (by_number.recorded, by_number.expected) == ("8", "echo time about 100 ms (80 to 120 ms)")
+    absent = judged(model, protocol("FLUID_ATTENUATED"), protocol("FLUID_ATTENUATED", InversionTime_ms=None))
+    assert absent.findings[0].message.endswith("; InversionTime (0018,0082) is absent")
+    assert absent.findings[0].recorded is None
+
+
+def test_evidence_says_whom_it_was_compared_with(model: Model) -> None:
+    evidence = {found.field: found for found in judged(model, protocol("T1"), protocol("T1")).evidence}
+    contrast, agent = evidence["contrast"], evidence["post_contrast"]
+    assert (contrast.claimed, contrast.calibration_class, contrast.calibration_group) == ("T1", "T1", "spin-echo")
+    assert contrast.compared_with == "class"
+    assert (agent.claimed, agent.calibration_class, agent.calibration_group) == (False, "T1/NO", "spin-echo/NO")
+    assert evidence["InversionTime_ms"].calibration_class == "T1/absent"
+    assert all(0 < found.score < 1 for found in evidence.values())
+    assert "plane" not in evidence  # neither the grid nor the metadata tower knows it
+
+
+def test_a_header_that_claims_nothing_has_evidence_on_its_numbers_only(model: Model) -> None:
+    judgement = judged(model, protocol("T2"), protocol("T2", contrast=None, post_contrast=None, fat_suppressed=None))
+    assert {found.field for found in judgement.evidence}.isdisjoint({"contrast", "post_contrast", "fat_suppressed"})
+    assert {found.calibration_class for found in judgement.evidence} == {"UNKNOWN", "UNKNOWN/absent"}
+    assert {found.compared_with for found in judgement.evidence} == {"group"}
+
+
+def test_a_claim_the_grid_cannot_make_is_not_judged(model: Model) -> None:
+    judgement = judged(model, protocol("T2"), protocol("T2", contrast="PERFUSION"))
+    assert "contrast" not in {found.field for found in judgement.evidence}
+
+
+# ---- abstaining
+
+
+def strange(model: Model) -> Judgement:
+    images = [tiny_bundle.strange(seed=seed, size_px=tiny_bundle.SIZE_PX) for seed in range(3)]
+    header = protocol("T1")
+    return judge(
+        model.encoder.encode_images(tiny_bundle.prepared(images)),
+        model=model,
+        stack=tiny_bundle.stack(header),
+        claim=tiny_bundle.claim(header),
+        alarm_rate=ALARM_RATE,
+    )
+
+
+def test_an_image_like_none_the_model_knows_is_out_of_domain(model: Model) -> None:
+    judgement = strange(model)
+    assert judgement.reason is not None
+    assert (judgement.status, judgement.reason.code) == ("abstained", "out-of-domain")
+    assert (judgement.contrast, judgement.estimates, judgement.evidence, judgement.findings) == (None, {}, (), ())
+    assert (judgement.score, judgement.p_value) == (0.0, None)
+    assert judgement.record.scores == ()
+    assert judgement.record.gate_distance is not None
+    assert strange(replace(model, gate=None)).status == "read"
+
+
+def test_an_answer_that_is_not_likely_enough_is_not_given(model: Model) -> None:
+    content = replace(model.bundle.manifest, minimum_probability=0.999)
+    judgement = judged(replace(model, bundle=replace(model.bundle, manifest=content)), protocol("T2"), protocol("T2"))
+    assert judgement.reason is not None
+    assert (judgement.status, judgement.reason.code) == ("abstained", "low-confidence")
+
+
+def test_the_gate_measures_the_kth_neighbour() -> None:
+    reference = np.eye(3, dtype=np.float32)
+    towards_first = np.array([2.0, 0.0, 0.0])  # any length
+    assert NearestNeighbours(reference=reference, neighbours=1).distance(towards_first) == 0.0
+    assert NearestNeighbours(reference=reference, neighbours=2).distance(towards_first) == 1.0
+    assert NearestNeighbours(reference=reference, neighbours=1).distance(np.zeros(3)) == FARTHEST
+    with pytest.raises(ValueError, match="at least 5 embeddings"):
+        NearestNeighbours(reference=reference)
+
+
+# ---- without calibration, and with a site's own
+
+
+def test_without_calibration_there_is_a_score_and_no_p_value(tmp_path: Path) -> None:
+    bare = load_model(tiny_bundle.write(tmp_path / "bare", calibrated=False), threads=1)
+    right = judged(bare, protocol("T2"), protocol("T2"))
+    wrong = judged(bare, protocol("T2"), protocol("T1"))
+    assert (right.p_value, wrong.p_value) == (None, None)
+    assert 0 < right.score < wrong.score < 1
+    assert right.findings == ()
+    assert {found.severity for found in wrong.findings} == {"info"}
+    assert all(found.p_value is None for found in (*wrong.findings, *wrong.evidence))
+    assert (bare.identity.calibration, bare.digests) == ("none", (bare.bundle.sha256,))
+
+
+def test_a_sites_calibration_takes_the_place_of_the_bundles(model: Model) -> None:
+    clean = tiny_bundle.clean_series(30, first_seed=90_000)
+    records = [[judged(model, caption, caption, seed=seed).record] for seed, caption in enumerate(clean)]
+    provenance = Provenance(
+        source="site", kind="real", created="2026-02-03T04:05:06Z", bundle_sha256=model.bundle.sha256
+    )
+    site = fit(records, provenance)
+    own = load_model(model.bundle, calibration=site, threads=1)
+    assert own.identity.calibration == "site"
+    assert own.digests == (model.bundle.sha256, site.sha256)
+    assert own.gate_distance == model.gate_distance  # a site does not widen what the model knows
+    # 30 clean series: no p-value below 1 / 31.
+    assert judged(own, protocol("T2"), protocol("T1")).p_value == pytest.approx(1 / 31)
+
+
+def test_a_calibration_for_another_bundle_is_refused(model: Model) -> None:
+    provenance = Provenance(source="site", kind="real", created="2026-02-03T04:05:06Z", bundle_sha256="0" * 64)
+    with pytest.raises(CalibrationError, match=f"for bundle {'0' * 64}, not for {model.bundle.sha256}"):
+        load_model(model.bundle, calibration=fit([[]], provenance))
+
+
+def test_the_bundles_calibration_is_named_by_its_manifest(model: Model, bundle: Bundle) -> None:
+    assert model.identity.calibration == "bundle"
+    assert model.digests == (bundle.sha256, bundle.manifest.files["calibration.json"])
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("calibration.json", b"{}"), ("label_grid.json", b'{"rows": []}'), ("reference.npy", b"junk")],
+)
+def test_a_bundle_file_that_cannot_be_used_is_named(bundle: Bundle, tmp_path: Path, file: str, content: bytes) -> None:
+    files = {name: bundle.read(name) for name in bundle.manifest.files}
+    broken = write_bundle(tmp_path / "broken", replace(bundle.manifest, files={}), {**files, file: content})
+    with pytest.raises(BundleError, match=rf"{file}: expected"):
+        load_model(broken, threads=1)
+
+
+# ---- the arithmetic, by hand
+
+
+class Lookup:
+    """An encoder of captions by echo time and contrast: the cosine to the image's axis is what the table says."""
+
+    dim = 2
+    caption_fields = frozenset({"EchoTime_ms", "contrast"})
+
+    def __init__(self, cosines: dict[tuple[float | None, str | None], float]) -> None:
+        self._cosines = cosines
+        self.asked = 0
+
+    def encode_images(self, pixels: Any) -> Any:
+        raise AssertionError("not asked for")
+
+    def encode_captions(self, captions: Sequence[Caption]) -> Any:
+        self.asked += 1
+        cosines = np.array([self._cosines.get((c.EchoTime_ms, c.contrast), 0.0) for c in captions], np.float32)
+        return np.stack([cosines, np.sqrt(1 - cosines**2)], axis=1).astype(np.float32)
+
+
+def test_the_two_bayes_factors_by_hand() -> None:
+    # Scale ln 4: a cosine of 1 makes a caption 4 times as likely as one of 0, of 0.5 twice.
+    encoder = Lookup({(90.0, "T2"): 1.0, (10.0, "T1"): 0.5, (10.0, "T2"): 0.5})
+    rows = tuple(
+        GridRow(
+            contrast=contrast,
+            post_contrast=None,
+            fat_suppressed=None,
+            weight=weight,
+            caption=Caption(contrast=contrast, EchoTime_ms=te),
+        )
+        for contrast, te, weight in (("T1", 10.0, 3.0), ("T2", 90.0, 1.0), ("T2", 100.0, 1.0))
+    )
+    grid = Grid(rows=rows, embeddings=encoder.encode_captions([row.caption for row in rows]), logit_scale=math.log(4))
+    counterfactuals = Counterfactuals(encoder, grid)
+    image = np.array([1.0, 0.0])
+    against = counterfactuals.log_odds(image, Caption(contrast="T2", EchoTime_ms=10.0))
+    # Echo time, header's contrast kept: 90 ms has 4 and 100 ms has 1, mean 2.5, against 2 for the claimed 10 ms.
+    # Grid: rows that disagree have 4 and 1, mean 2.5, against 2 for the row that agrees.
+    assert against["EchoTime_ms"] == pytest.approx(math.log(2.5 / 2), abs=1e-4)
+    # Contrast, header's echo time kept: T1 has 2, against 2 for the claimed T2. Grid: T1 has 2, T2 4 and 1, mean 2.5.
+    assert against["contrast"] == pytest.approx((math.log(2 / 2) + math.log(2 / 2.5)) / 2, abs=1e-4)
+    # b-value absent is a claim, yet no row has one: nothing to compare with.
+    assert set(against) == {"EchoTime_ms", "contrast"}
+    before = encoder.asked
+    assert counterfactuals.log_odds(image, Caption(contrast="T2", EchoTime_ms=10.0)) == against
+    assert encoder.asked == before  # a header seen before is not embedded again
+
+
+def test_a_better_value_that_no_eye_can_tell_apart_is_not_held_against_the_header() -> None:
+    encoder = Lookup({(90.0, "T2"): 0.5, (100.0, "T2"): 1.0})
+    rows = tuple(
+        GridRow(contrast="T2", post_contrast=None, fat_suppressed=None, weight=1.0, caption=Caption(EchoTime_ms=te))
+        for te in (10.0, 90.0, 100.0)
+    )
+    # The grid's captions lack the contrast, so all its rows have 1 and only the swaps count.
+    grid = Grid(rows=rows, embeddings=encoder.encode_captions([row.caption for row in rows]), logit_scale=math.log(4))
+    caption = Caption(contrast="T2", EchoTime_ms=90.0)
+    evidence = Counterfactuals(encoder, grid).log_odds(np.array([1.0, 0.0]), caption)
+    # 10 ms has 1; of 90 ms with 2 and 100 ms with 4, which agree, the better counts.
+    assert evidence["EchoTime_ms"] == pytest.approx((math.log(1 / 4) + 0) / 2, abs=1e-4)
+
+
+def test_a_number_beyond_the_grid_is_taken_as_the_nearest() -> None:
+    encoder = Lookup({(90.0, "T2"): 1.0})
+    rows = tuple(
+        GridRow(
+            contrast="T2",
+            post_contrast=None,
+            fat_suppressed=None,
+            weight=1.0,
+            caption=Caption(contrast="T2", EchoTime_ms=te),
+        )
+        for te in (20.0, 90.0)
+    )
+    grid = Grid(rows=rows, embeddings=encoder.encode_captions([row.caption for row in rows]), logit_scale=math.log(4))
+    evidence = Counterfactuals(encoder, grid).log_odds(np.array([1.0, 0.0]), Caption(EchoTime_ms=900.0))
+    # Grid: 20 ms disagrees with 1, 90 ms agrees with 4. Swapped: neither caption is known, 1 against 1.
+    assert evidence["EchoTime_ms"] == pytest.approx((math.log(1 / 4) + math.log(1 / 1)) / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("field", "one", "other", "agree"),
+    [
+        ("EchoTime_ms", 90.0, 100.0, True),
+        ("EchoTime_ms", 90.0, 140.0, False),
+        ("EchoTime_ms", 2.0, 9.0, True),  # within 10 ms
+        ("EchoTime_ms", 0.098, 98.0, False),
+        ("RepetitionTime_ms", 500.0, 1000.0, True),
+        ("RepetitionTime_ms", 500.0, 1100.0, False),
+        ("InversionTime_ms", None, 150.0, False),
+        ("InversionTime_ms", None, None, True),
+        ("b_value_s_mm2", None, 0.0, True),  # b = 0 is often not written
+        ("b_value_s_mm2", None, 1000.0, False),
+        ("b_value_s_mm2", 1000.0, 1200.0, True),
+        ("ScanningSequence", "SE_IR", "SE", True),  # inversion is judged by its time
+        ("ScanningSequence", "SE", "GR", False),
+        ("ScanningSequence", "EP_SE", "SE_EP", True),
+        ("contrast", "T1", "T2", False),
+        ("post_contrast", True, False, False),
+        ("plane", "axial", None, False),
+    ],
+)
+def test_values_agree_as_far_as_an_image_can_tell(
+    field: str, one: Value | None, other: Value | None, agree: bool
+) -> None:
+    assert FIELDS[field].agree(one, other) is agree
+    assert FIELDS[field].agree(other, one) is agree
+
+
+@pytest.mark.parametrize(
+    ("contrast", "header", "expected"),
+    [
+        ("T2", {"scanning_sequence": ("SE",)}, "spin-echo"),
+        ("T1", {"scanning_sequence": ("GR",)}, "gradient-echo"),
+        ("T1", {"scanning_sequence": ("GR", "IR")}, "gradient-echo"),
+        ("DIFFUSION", {"scanning_sequence": ("EP", "SE")}, "epi"),
+        ("T2_STAR", {"scanning_sequence": ("EP", "GR")}, "epi"),
+        ("ADC", {"scanning_sequence": ("EP", "SE")}, "derived"),
+        ("DIFFUSION", {"scanning_sequence": ()}, "epi"),
+        ("TOF", {"scanning_sequence": ()}, "gradient-echo"),
+        ("UNKNOWN", {"scanning_sequence": ()}, "spin-echo"),
+    ],
+)
+def test_a_claim_belongs_to_a_family_of_sequences(contrast: str, header: dict[str, Any], expected: str) -> None:
+    claim = Claim(label=contrast, post_contrast=None, fat_suppressed=None, basis=())
+    assert group(tiny_bundle.stack(Caption(contrast=contrast), **header), claim) == expected
+    assert group(replace(tiny_bundle.stack(Caption()), kind="phase"), claim) == "derived"
+
+
+def test_the_files_of_the_tiny_bundle_are_what_the_format_says(bundle: Bundle) -> None:
+    assert set(bundle.manifest.files) == bundle.manifest.required_files | {"calibration.json", "reference.npy"}
+    assert json.loads(bundle.read("calibration.json"))["series"] == 1200

@@ -147,6 +147,7 @@ class WebSettings(Section):
 
     host: str = "127.0.0.1"
     port: Port = 8104
+    names: tuple[str, ...] = ()  # host names it is asked for by, besides localhost and IP addresses
 
 
 class Settings(BaseSettings):

@@ -1,10 +1,11 @@
 """The part of the ledger that people and pages ask; it changes nothing."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import get_args
+from typing import Any, Final, get_args
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from dicom_node.ledger.deliveries import report_row
 from dicom_node.ledger.models import DeliveryOrder, Reading, Series
@@ -19,8 +20,20 @@ from dicom_node.ledger.records import (
     SeriesRecord,
     SeriesState,
     SeriesSummary,
+    Work,
 )
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
+
+_Due = tuple[InstrumentedAttribute[Any], str, InstrumentedAttribute[Any]]  # column of the state, state, time
+
+# Work is due at a time while it waits, and again when the lease of its owner ran out.
+_DUE: Final[Mapping[Work, tuple[_Due, _Due]]] = {
+    "reading": ((Series.state, "receiving", Series.due_at), (Series.state, "reading", Series.lease_until)),
+    "delivery": (
+        (DeliveryOrder.state, "pending", DeliveryOrder.next_at),
+        (DeliveryOrder.state, "sending", DeliveryOrder.next_at),
+    ),
+}
 
 
 class Queries(LedgerPart):
@@ -63,10 +76,23 @@ class Queries(LedgerPart):
             deliveries={state: by_delivery.get(state, 0) for state in get_args(DeliveryState)},
         )
 
+    def oldest_due(self, now: datetime) -> dict[Work, datetime | None]:
+        """Since when the oldest reading and the oldest delivery have been due; None where nothing is."""
+        with self._transactions.read() as session:
+            return {work: _oldest(session, columns, now) for work, columns in _DUE.items()}
+
     def newest_arrival(self) -> datetime | None:
         """When the last instance came in that the ledger knows of."""
         with self._transactions.read() as session:
             return session.scalars(select(func.max(Series.last_at))).one()
+
+
+def _oldest(session: Session, columns: Iterable[_Due], now: datetime) -> datetime | None:
+    firsts = [
+        session.scalars(select(func.min(time)).where(column == state, time <= now)).one()
+        for column, state, time in columns
+    ]
+    return min((first for first in firsts if first is not None), default=None)
 
 
 def _record(session: Session, row: Series) -> SeriesRecord:
@@ -76,11 +102,12 @@ def _record(session: Session, row: Series) -> SeriesRecord:
     orders = session.scalars(
         select(DeliveryOrder).where(DeliveryOrder.reading_id.in_(reported)).order_by(DeliveryOrder.id)
     )
-    current = next((reading for reading in readings if reading.id == row.reading_id), None)
     deliveries = tuple(_delivery(order, reported[order.reading_id]) for order in orders)
+    finished_rows = {reading.id: _reading(reading, deliveries) for reading in readings}
     return SeriesRecord(
         summary=_summary(row),
-        reading=None if current is None else _reading(current, deliveries),
+        reading=None if row.reading_id is None else finished_rows.get(row.reading_id),
+        readings=tuple(finished_rows.values()),
         reports=tuple(reported.values()),
         deliveries=deliveries,
     )

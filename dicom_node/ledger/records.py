@@ -15,6 +15,7 @@ from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstan
 
 SeriesState = Literal["receiving", "reading", "read", "answered", "quarantined"]
 DeliveryState = Literal["pending", "sending", "delivered", "dead"]
+Work = Literal["reading", "delivery"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,6 +158,7 @@ class SeriesRecord:
 
     summary: SeriesSummary
     reading: ReadingRow | None  # the one that holds now
+    readings: tuple[ReadingRow, ...]  # every one that was finished, oldest first
     reports: tuple[ReportRow, ...]  # oldest first; the last one supersedes the others
     deliveries: tuple[DeliveryRow, ...]
 

@@ -1,0 +1,1 @@
+"""The node over HTTP: a JSON interface, metrics, and pages for people."""

@@ -1,0 +1,51 @@
+"""Every error of the HTTP interface is one JSON object that says what is wrong: {"error": {code, message}}."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from dicom_node.errors import LedgerUnavailableError
+
+
+class ProblemError(Exception):
+    """A request that cannot be answered as it was meant."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
+def problem(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer to a request that failed."""
+    return JSONResponse({"error": {"code": code, "message": message}}, status, headers=headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every error of `app` in our form."""
+    for kind in (ProblemError, RequestValidationError, LedgerUnavailableError, HTTPException, Exception):
+        app.add_exception_handler(kind, _answer)
+
+
+async def _answer(_request: Request, error: Exception) -> JSONResponse:
+    match error:
+        case ProblemError():
+            return problem(error.status, error.code, error.message)
+        case RequestValidationError():
+            return problem(422, "invalid-parameter", _complaints(error.errors()))
+        case LedgerUnavailableError():
+            return problem(503, "ledger-unavailable", str(error), {"Retry-After": "5"})
+        case HTTPException():
+            phrase = HTTPStatus(error.status_code).phrase
+            return problem(error.status_code, phrase.lower().replace(" ", "-"), phrase, error.headers)
+        case _:  # the server logs it with its type and place; its text may quote what it choked on
+            return problem(500, "internal-error", "the node failed to answer; its log says where")
+
+
+def _complaints(errors: Sequence[Mapping[str, Any]]) -> str:
+    # Names and rules, not the values: they are the sender's, of any length and with anything in them.
+    return "; ".join(f"{'.'.join(str(part) for part in item['loc'][1:])}: {item['msg']}" for item in errors)

@@ -1,0 +1,73 @@
+"""Whether the node lives, whether it can work, and its figures: for supervisors, load balancers and Prometheus."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict
+
+from dicom_node.errors import NodeError
+from dicom_node.web.site import TheSite
+
+router = APIRouter(tags=["health"])
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Check(BaseModel):
+    """One thing that the node needs."""
+
+    ok: bool
+    message: str
+
+
+class Readiness(BaseModel):
+    """Everything that the node needs to receive, read and report."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ready: bool
+    ledger: Check
+    spool: Check
+    bundle: Check
+
+
+@router.get("/healthz")
+def alive() -> Alive:
+    """The process is there and answers; restart it where this fails."""
+    return Alive()
+
+
+@router.get("/readyz", responses={503: {"model": Readiness, "description": "Something that the node needs is missing"}})
+def ready(site: TheSite, response: Response) -> Readiness:
+    """The ledger answers, the spool has room, and the bundle that would read next is whole."""
+    ledger = _check(lambda: site.ledger.page(limit=1), "answers")
+    spool = _check(lambda: site.spool.check_room(0), "has room")
+    bundle = _check(site.bundle, "is whole, or none is set")
+    well = ledger.ok and spool.ok and bundle.ok
+    response.status_code = 200 if well else 503
+    return Readiness(ready=well, ledger=ledger, spool=spool, bundle=bundle)
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus' format"}},
+)
+def metrics(site: TheSite) -> Response:
+    """Figures in Prometheus' text format; the counts by state are at most half a minute old."""
+    return Response(site.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _check(ask: Callable[[], object], well: str) -> Check:
+    try:
+        ask()
+    except OSError as error:  # its text would name a path
+        return Check(ok=False, message=error.strerror or type(error).__name__)
+    except (NodeError, ValueError) as error:  # errors of bundles and registries are ValueErrors
+        return Check(ok=False, message=str(error))
+    return Check(ok=True, message=well)

@@ -15,33 +15,15 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from inference.captions import Template
 from inference.pixels import PixelSpec
 from training.data.spec import DataSpec
 from training.errors import RefusedError
 from training.models.spec import ModelSpec
+from training.preprocess.spec import PreprocessSpec
 from training.strict import STRICT
 from training.train.objective import LossSpec
 
 RECIPES: Final = Path(__file__).with_name("recipes")
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class PreprocessSpec:
-    """How volumes become slices; the comments name the published behaviour of the `paper` recipe."""
-
-    plane: Literal["geometry", "spacing"] = "geometry"  # spacing: the axis of the largest voxel, as published
-    normalise: Literal["percentile", "minmax"] = "percentile"  # minmax: of the whole volume, as published
-    window: Literal["all", "published"] = "all"  # published: even slices 121..220 (sagittal 50..150) of ~1 mm volumes
-    minimum_foreground: float = 0.02  # share of pixels above the lowest value; slices with less are left out
-    minimum_size_px: int = 40  # volumes with fewer rows or columns are left out
-    size_px: int = 160  # of the PNG
-    template: Template = "extended"
-    labels: Literal["paper", "extended"] = "extended"  # scheme in training.data.labels
-    split_by: Literal["patient", "volume"] = "patient"  # volume: as published
-    train_share: float = 0.6
-    val_share: float = 0.1
-    test_share: float = 0.3
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -41,6 +41,7 @@ class DescriptionClaim:
 
     label: str | None = None  # of inference.labels
     allowed: frozenset[str] = frozenset()  # every label the words leave room for
+    certain: bool = False  # a contrast is named, not only a sequence that usually has it (VIBE, HASTE, fMRI)
     post_contrast: bool | None = None
     fat_suppressed: bool | None = None
     planes: frozenset[str] = frozenset()  # axial, sagittal, coronal
@@ -67,6 +68,7 @@ def description_claim(text: str | None) -> DescriptionClaim:
     return DescriptionClaim(
         label=label,
         allowed=allowed,
+        certain=bool(b_values) or any(name.startswith("contrast:") for name in concepts),
         post_contrast=_decided(concepts, "agent"),
         fat_suppressed=True if label == labels.STIR else _decided(concepts, "fat"),
         planes=frozenset(name.removeprefix("plane:") for name in concepts if name.startswith("plane:")) - {"oblique"},
@@ -137,7 +139,8 @@ def _weightings(named: frozenset[str], found: tuple[str, ...]) -> frozenset[str]
     if labels.STIR in named:
         return frozenset({labels.STIR})
     if labels.FLUID_ATTENUATED in named:  # T1-FLAIR is a T1
-        return frozenset({labels.T1 if labels.T1 in named else labels.FLUID_ATTENUATED})
+        t1 = {labels.T1} & named
+        return frozenset(t1 | {labels.FLUID_ATTENUATED}) if not t1 or labels.T2 in named else frozenset(t1)
     if "TIRM" in named:  # Siemens' turbo inversion recovery: with a short TI it is a STIR, with a long one a FLAIR
         return frozenset({labels.T1}) if labels.T1 in named else _TIRM
     strong = named & frozenset(labels.CONTRASTS)

@@ -13,8 +13,8 @@ _SIEMENS: Final = (
     (r"ep(se|_b|ir)|re_b|resolve", "SE EP"),
     (r"epfid", "GR EP"),
     (r"(tfi|ci|de|ps)\d", "GR SS"),
-    (r"(tfl|fl|fm|fi|pc|qfl|fq|me|swi)", "GR"),
-    (r"(tse|tir|se|ir|spc|h\d)", "SE"),
+    (r"(tfl|fl|fm|fi|pc|qfl|fq|me|swi)\d", "GR"),
+    (r"((tse|tir|se|ir|h)\d)|spc", "SE"),
 )
 _CANON: Final = ((r"SEEPI", "SE EP"), (r"FEEPI", "GR EP"), (r"FSE|FASE|SE", "SE"), (r"FE|FFE", "GR"))
 _UIH: Final = ((r"epi_(dti|dwi|se)", "SE EP"), (r"epi", "EP"), (r"gre", "GR"), (r"fse|se", "SE"))
@@ -65,8 +65,9 @@ def technique(header: FrameHeader) -> Technique:
     image_type = philips_technique(header)
     # Philips and GE write IR alone for an inversion-recovery spin echo; GR beside it makes it a gradient echo.
     alone = "IR" in scanning and not scanning & {"SE", "GR", "EP", "RM"}
-    spin = "SE" in scanning or echo in ("SPIN", "BOTH") or (alone and "GR" not in named)
-    gradient = "GR" in scanning or echo in ("GRADIENT", "BOTH")
+    spoiled = "GR" in named or has_spoiled_timing(header)
+    spin = "SE" in scanning or echo in ("SPIN", "BOTH") or (alone and not spoiled)
+    gradient = "GR" in scanning or echo in ("GRADIENT", "BOTH") or (alone and spoiled)
     if not spin and not gradient and "RM" not in scanning:  # Siemens writes EP alone and says which in the name
         spin, gradient = "SE" in named, "GR" in named
     return Technique(

@@ -2,7 +2,8 @@
 
 Timing and terms follow the vendors' habits: Siemens writes refocusing angles, TR of the inversion for an MPRAGE and
 MP in Sequence Variant; GE writes TR as echo spacing, TI without IR for a prepared gradient echo, and TI 0 for none;
-Philips writes IR alone for an inversion-recovery spin echo and GR for gradient-echo EPI; Canon and UIH write NONE as variant.
+Philips writes IR alone for an inversion-recovery spin echo and GR for gradient-echo EPI; Canon and UIH write NONE as
+variant.
 """
 
 from collections.abc import Mapping

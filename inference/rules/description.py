@@ -36,7 +36,7 @@ def description_contrast(view: StackView) -> Iterator[Finding]:
             first = max((one for one in doubts if one), key=lambda one: not one.excluded)
             timing = ", ".join(view.states(name) for name in _told(view))
             yield view.finding(
-                "description-contrast" if first.excluded else "description-parameters",
+                "description-contrast" if first.excluded and text.certain else "description-parameters",
                 keyword,
                 f"{view.states(keyword)}, which names {joined(sorted(text.allowed))}; {timing}; "
                 f"{joined(sorted(text.allowed))} has {first.expected}",

@@ -55,7 +55,8 @@ def inversion_exceeds_repetition(view: StackView) -> Iterator[Finding]:
     ti, tr, sequence = inversion_time_ms(view.header), view.header.repetition_time_ms, view.technique
     if ti is None or tr is None or not 0 < tr <= ti or not sequence.plain_spin_echo or view.is_map:
         return
-    if _GATED & set(view.header.scan_options) or any(inversion_time_unit(view)) or any(repetition_time_unit(view)):
+    gated = _GATED & set(view.header.scan_options) or view.header.trigger_time_ms is not None
+    if gated or any(inversion_time_unit(view)) or any(repetition_time_unit(view)):
         return
     yield view.finding(
         "inversion-exceeds-repetition",

@@ -22,7 +22,12 @@ def mixed_equipment(view: StackView) -> Iterator[Finding]:
     yield from _mixed(
         view, "mixed-equipment", "Manufacturer", lambda header: (header.manufacturer or "").casefold() or None
     )
-    yield from _mixed(view, "mixed-equipment", "ManufacturerModelName", lambda header: header.manufacturer_model_name)
+    yield from _mixed(
+        view,
+        "mixed-equipment",
+        "ManufacturerModelName",
+        lambda header: (header.manufacturer_model_name or "").casefold() or None,
+    )
 
 
 def mixed_timing(view: StackView) -> Iterator[Finding]:

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from clean_protocols import PROTOCOLS, clean_stack
 
+from clean_protocols import PROTOCOLS, clean_stack
 from inference import labels
 from inference.claims import agent_claim, claim, parameter_claim
 from inference.header import FrameHeader

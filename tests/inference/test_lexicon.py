@@ -27,6 +27,7 @@ CONTRAST_OF = {
     "t2_me2d_tra": "T2_STAR",
     "ep2d_bold_moco": "T2_STAR", "fMRI_MB_asc": "T2_STAR", "func-bold_task-fa_run-1": "T2_STAR", "T2W_FFE": "T2_STAR",
     "DWI_SSh": "DIFFUSION", "ep2d_diff_3scan_trace_p2": "DIFFUSION", "DTI 64 dir": "DIFFUSION",
+    "Diff tra": "DIFFUSION", "T1 FS GADO DIFF": T1,
     "Ax b=1000": "DIFFUSION",
     "ep2d_diff_b50_400_800_TRACEW": "DIFFUSION", "DWI_dir80_PA_TENSOR_B0": "DIFFUSION",
     "ep2d_diff_3scan_trace_p2_ADC": "ADC", "dADC": "ADC", "Apparent Diffusion Coefficient (mm2/s)": "ADC",
@@ -48,7 +49,8 @@ CONTRAST_OF = {
     "Protontäthet": PD, "T1 gewogen": T1, "Difusão": "DIFFUSION", "T2 estrela": "T2_STAR",
     # nothing, or nothing certain
     "Mag_images": None, "ep2d_pos_dist": None, "b1 map": None, "B0map": None, "gre_field_mapping": None, "COR_SW": None,
-    "trufi_cor_bh": None, "T1 localizer": None, "PD+T2 TSE": None, "T1rho": None, "Spin Echo": None, "": None,
+    "trufi_cor_bh": None, "gre phase diff": None, "AX T1 T2 FLAIR": None, "T1 localizer": None, "PD+T2 TSE": None,
+    "T1rho": None, "Spin Echo": None, "": None,
     "MRA": None,
     "ANONYMIZED": None, "sag": None,
 }  # fmt: skip

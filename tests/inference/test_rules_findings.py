@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from clean_protocols import ENHANCED_MR_IMAGE, PROTOCOLS, SAGITTAL, clean_stack
 
+from clean_protocols import ENHANCED_MR_IMAGE, PROTOCOLS, SAGITTAL, clean_stack
 from inference.elements import HeaderFault
 from inference.reading import Finding
 from inference.rules import check
@@ -132,6 +132,7 @@ CASES = [
     Case("description-contrast", "siemens-t2-tse", *DESCRIPTION, {"series_description": "TOF"}, alone=False),
     Case("description-contrast", "siemens-stir", *DESCRIPTION, text("t2_flair_cor")),
     Case("description-contrast", "siemens-flair", *DESCRIPTION, text("STIR tra")),
+    Case("description-parameters", "siemens-t2-tse", *DESCRIPTION, text("fmri tra")),  # a sequence, not a contrast
     Case("description-contrast", "siemens-flair", *DESCRIPTION, text("t1_se_tra")),
     Case("description-contrast", "siemens-fl2d-t1", *DESCRIPTION, text("FLAIR sag")),
     Case("description-contrast", "siemens-fl2d-t1", *DESCRIPTION, text("STIR sag")),
@@ -315,6 +316,11 @@ def test_spectroscopy_is_not_asked_for_what_images_have() -> None:
         ("ge-t2-frfse", {"inversion_time_ms": 0.0}),  # GE's zero for none
         ("siemens-petra", {"echo_time_ms": 0.05}),
         ("siemens-fl2d-t1", {"series_description": "t1 ute", "protocol_name": "t1 ute", "echo_time_ms": 0.06}),
+        (
+            "siemens-flair",
+            {"repetition_time_ms": 800.0, "inversion_time_ms": 900.0, "trigger_time_ms": 12.0} | text("db tse"),
+        ),
+        ("philips-t1-tfe-ti", {"scanning_sequence": ("IR",), "image_type": ("ORIGINAL", "PRIMARY", "M_IR", "M", "IR")}),
         ("siemens-t2-tse", text("t2_tse_para_cor")),  # paracoronal is nobody's plane
         ("siemens-t2-tse", text("t2 3-plane localizer sag")),
         ("siemens-t1-se", {"contrast_bolus_agent": "ANONYMIZED"} | text("t1_se_tra nativ")),

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from clean_protocols import PROTOCOLS, clean_stack
 
+from clean_protocols import PROTOCOLS, clean_stack
 from inference import labels
 from inference.claims import claim
 from inference.reading import Finding

@@ -6,8 +6,8 @@ from time import perf_counter
 from typing import Any
 
 import pytest
-from clean_protocols import ENHANCED_MR_IMAGE, clean_stack
 
+from clean_protocols import ENHANCED_MR_IMAGE, clean_stack
 from inference.elements import HeaderFault
 from inference.reading import Finding
 from inference.rules import check

@@ -20,7 +20,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -217,11 +216,11 @@ def read_calibration(document: bytes) -> Calibration:
     return calibration
 
 
-def _ascending(values: Iterable[Any]) -> tuple[float, ...]:
-    numbers = tuple(float(value) for value in values)
-    if not numbers or not all(map(math.isfinite, numbers)) or any(a > b for a, b in pairwise(numbers)):
+def _ascending(values: list[float]) -> tuple[float, ...]:
+    numbers = np.array(values, np.float64)
+    if numbers.ndim != 1 or not numbers.size or not np.isfinite(numbers).all() or (np.diff(numbers) < 0).any():
         raise CalibrationError("scores must be finite numbers in ascending order, at least one")
-    return numbers
+    return tuple(numbers.tolist())
 
 
 def _keys(score: FieldScore) -> tuple[tuple[Level, str], ...]:

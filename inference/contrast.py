@@ -31,8 +31,8 @@ def infer(embeddings: Float32[np.ndarray, "n d"], grid: Grid) -> Shown:
     """
     probability = np.exp(grid.log_posterior(mean_embedding(embeddings)))
     by_label: dict[str, float] = {}
-    for row, share in zip(grid.rows, probability, strict=True):
-        by_label[row.contrast] = by_label.get(row.contrast, 0.0) + float(share)
+    for row, share in zip(grid.rows, probability.tolist(), strict=True):
+        by_label[row.contrast] = by_label.get(row.contrast, 0.0) + share
     first, *others = sorted(by_label.items(), key=lambda item: (-item[1], item[0]))
     contrast = Contrast(
         label=first[0],
@@ -58,7 +58,7 @@ def weighted_quantile(values: Float64[np.ndarray, " n"], weights: Float64[np.nda
 
 def _answer(field: str, grid: Grid, probability: Float64[np.ndarray, " r"]) -> Answer | None:
     """The likelier of yes and no among the rows that say either; None where most of the probability says neither."""
-    said = [row.value(field) for row in grid.rows]
+    said = grid.said(field)
     yes = float(probability[[value is True for value in said]].sum())
     no = float(probability[[value is False for value in said]].sum())
     if yes + no < 0.5:
@@ -69,7 +69,7 @@ def _answer(field: str, grid: Grid, probability: Float64[np.ndarray, " r"]) -> A
 
 def _estimate(field: str, grid: Grid, probability: Float64[np.ndarray, " r"]) -> Estimate | None:
     """Median and central interval over the rows that have the value; None where most of the probability has none."""
-    said = [row.value(field) for row in grid.rows]
+    said = grid.said(field)
     present = np.array([value is not None for value in said])
     weights = probability[present]
     if weights.sum() < 0.5:

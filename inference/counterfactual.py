@@ -85,7 +85,7 @@ class Counterfactuals:
 
     def _rows(self, field: JudgedField, claimed: Value | None) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Which rows agree with a claim and which disagree; none of either if the field claims nothing."""
-        said = [row.value(field.name) for row in self._grid.rows]
+        said = self._grid.said(field.name)
         speaks = np.array([value is not None or field.absence_claims for value in said])
         if claimed is None and not field.absence_claims:
             return ~speaks & False, ~speaks & False
@@ -133,8 +133,7 @@ class Counterfactuals:
 def _alternatives(field: JudgedField, grid: Grid) -> _Alternatives:
     """The values a field is swapped for, each with its share of the grid's weight."""
     shares: dict[Value | None, float] = {}
-    for row in grid.rows:
-        value = row.value(field.name)
+    for row, value in zip(grid.rows, grid.said(field.name), strict=True):
         if value is not None or field.absence_claims:
             shares[value] = shares.get(value, 0.0) + row.weight
     if field.name == "plane" and not shares:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float32, Float64
 
-from inference.captions import Caption, Value, from_mapping
+from inference.captions import FIELDS, Caption, Value, from_mapping
 from inference.encoder import Encoder
 from inference.labels import CONTRASTS
 
@@ -71,6 +71,14 @@ class Grid:
     rows: tuple[GridRow, ...]
     embeddings: Float32[np.ndarray, "r d"]
     logit_scale: float
+
+    @cached_property
+    def _columns(self) -> Mapping[str, tuple[Value | None, ...]]:
+        return {field: tuple(row.value(field) for row in self.rows) for field in FIELDS}
+
+    def said(self, field: str) -> tuple[Value | None, ...]:
+        """What the rows say about a caption field, in their order."""
+        return self._columns[field]
 
     @cached_property
     def log_prior(self) -> Float64[np.ndarray, " r"]:

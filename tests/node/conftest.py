@@ -1,0 +1,130 @@
+"""What tests of the node share: ledgers on both databases, a spool, and a node that receives."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from dicom_node.ledger.engine import open_engine
+from dicom_node.ledger.migrations import migrate
+from dicom_node.ledger.store import Ledger
+from dicom_node.receive.intake import Intake, QuietTimes
+from dicom_node.receive.quarantine import Quarantine
+from dicom_node.receive.server import StorageScp
+from dicom_node.receive.spool import Spool
+from dicom_node.settings import ScpSettings
+from peers import free_port, program, running
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a private PostgreSQL cluster; root's is run by nobody, since it refuses to be root's."""
+    user: list[str] = []
+    with TemporaryDirectory(prefix="mrclip-postgres-") as name:  # pytest's own folders are closed to other users
+        folder, port = Path(name), free_port()
+        if os.geteuid() == 0:
+            user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+            shutil.chown(folder, "nobody", "nogroup")
+        data = folder / "data"
+        initdb = [*user, program("initdb"), "-D", str(data), "-U", "mrclip", "--auth=trust", "--no-sync", "-E", "UTF8"]
+        made = subprocess.run(initdb, check=False, capture_output=True, cwd=folder)
+        assert made.returncode == 0, made.stderr
+        server = [*user, program("postgres"), "-D", str(data), "-k", str(folder), "-h", "127.0.0.1", "-p", str(port)]
+
+        def ready() -> bool:
+            probe = [program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+            return subprocess.run(probe, check=False).returncode == 0
+
+        with running([*server, "-c", "fsync=off"], log=folder / "postgres.log", ready=ready):
+            yield f"postgresql://mrclip@127.0.0.1:{port}/postgres"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of an empty database, gone after the test."""
+    name = f"test_{abs(hash(request.node.nodeid))}"
+    engine = create_engine(postgres_server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield postgres_server.removesuffix("postgres") + name
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer("initdb", "postgres"))])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.sqlite3'}"
+    return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """A database with the ledger's tables."""
+    engine = open_engine(database_url, busy_timeout_s=5)
+    migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def ledger(engine: Engine) -> Ledger:
+    """An empty ledger."""
+    return Ledger(engine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receiver:
+    """A node that receives, with what is behind it."""
+
+    scp: StorageScp
+    spool: Spool
+    quarantine: Quarantine
+    ledger: Ledger
+    intake: Intake
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.scp.port
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Any]:
+    """Starts receiving nodes: `receiver(max_associations=1)`; they stop when the test ends."""
+    started: list[tuple[StorageScp, Engine]] = []
+
+    def start(*, spool: Spool | None = None, ssl_context: Any = None, **settings: Any) -> Receiver:
+        root = tmp_path / f"node-{len(started)}"
+        root.mkdir()
+        database = open_engine(f"sqlite:///{root / 'ledger.sqlite3'}", busy_timeout_s=5)
+        migrate(database)
+        ledger, kept = Ledger(database), spool or Spool(root / "spool")
+        quarantine = Quarantine(kept.root)
+        intake = Intake(
+            ledger=ledger,
+            spool=kept,
+            quarantine=quarantine,
+            quiet=QuietTimes(quiet_s=30, quiet_after_release_s=2),
+            clock=lambda: datetime.now(UTC),
+        )
+        chosen = {"host": "127.0.0.1", "port": 0, "stop_timeout_s": 1, **settings}
+        scp = StorageScp(ScpSettings(**chosen), intake, ssl_context=ssl_context)
+        scp.start()
+        started.append((scp, database))
+        return Receiver(scp=scp, spool=kept, quarantine=quarantine, ledger=ledger, intake=intake)
+
+    yield start
+    for scp, database in started:
+        scp.stop()
+        database.dispose()

@@ -22,7 +22,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from pydicom import Dataset
 
+import dicom_factory
 from inference.bundle import Bundle, write_bundle
 from inference.calibration import Provenance, fit
 from inference.captions import FIELDS, Caption
@@ -59,6 +61,15 @@ PROTOCOLS: dict[str, tuple[tuple[float, float], ...]] = {
     "FLUID_ATTENUATED": ((90, 140), (8000, 10000), (2200, 2600), (0, 0)),
     "STIR": ((30, 60), (3000, 5000), (140, 180), (0, 0)),
     "DIFFUSION": ((60, 90), (5000, 9000), (0, 0), (800, 1200)),
+}
+WORDS = {
+    "": "head",
+    "T1": "t1 tse",
+    "T2": "t2 tse",
+    "PROTON_DENSITY": "pd tse",
+    "FLUID_ATTENUATED": "t2 flair",
+    "STIR": "stir",
+    "DIFFUSION": "dwi",
 }
 SEQUENCES = {"FLUID_ATTENUATED": "SE_IR", "STIR": "SE_IR", "DIFFUSION": "EP_SE"}
 
@@ -309,6 +320,24 @@ def stack(caption: Caption, **header: Any) -> Stack:
     return Stack(
         index=0, kind="magnitude", selector={}, frames=(FrameHeader(**values),), slices=1, plane=None, oblique_deg=None
     )
+
+
+def dicom(header: Caption, *, image: Caption | None = None, slices: int = 6, seed: int = 0) -> list[Dataset]:
+    """A classic MR series with that header; its pixels are of the protocol `image`, the header's own by default."""
+    attributes: dict[str, Any] = {
+        "SeriesDescription": header.SeriesDescription or WORDS[header.contrast or ""],
+        "ScanningSequence": (header.ScanningSequence or "").split("_"),
+        "SequenceName": None,
+        "EchoTime": header.EchoTime_ms,
+        "RepetitionTime": header.RepetitionTime_ms,
+        "InversionTime": header.InversionTime_ms,
+        "DiffusionBValue": header.b_value_s_mm2,
+        "ScanOptions": "FS" if header.fat_suppressed else "",
+        "ContrastBolusAgent": "Gadobutrol" if header.post_contrast else None,
+    }
+    present = {keyword: value for keyword, value in attributes.items() if value is not None}
+    pixels = [phantom(image or header, seed=seed * slices + index) for index in range(slices)]
+    return dicom_factory.series(slices, seed=("tiny", seed), pixels=lambda index: pixels[index], **present)
 
 
 def claim(caption: Caption) -> Claim:

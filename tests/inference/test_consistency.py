@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_bundle
-from tiny_bundle import embed, protocol
+from pydicom import dcmread
 
+import dicom_factory
+import tiny_bundle
 from inference.bundle import Bundle, write_bundle
 from inference.calibration import CalibrationError, Provenance, fit
 from inference.captions import Caption, Value
@@ -24,6 +25,8 @@ from inference.grid import Grid, GridRow
 from inference.judged import JUDGED
 from inference.manifest import BundleError
 from inference.model import Model, load_model
+from inference.read import Reader, read_paths
+from tiny_bundle import embed, protocol
 
 FIELDS = {field.name: field for field in JUDGED}
 ALARM_RATE = 0.01
@@ -281,6 +284,29 @@ def test_a_bundle_file_that_cannot_be_used_is_named(bundle: Bundle, tmp_path: Pa
     broken = write_bundle(tmp_path / "broken", replace(bundle.manifest, files={}), {**files, file: content})
     with pytest.raises(BundleError, match=rf"{file}: expected"):
         load_model(broken, threads=1)
+
+
+# ---- through files
+
+
+def test_series_read_from_files_are_judged_by_their_pixels(model: Model, tmp_path: Path) -> None:
+    for seed, contrast in enumerate(tiny_bundle.PROTOCOLS):
+        dicom_factory.write_series(tiny_bundle.dicom(protocol(contrast), seed=seed), tmp_path / contrast)
+    wrong = tiny_bundle.dicom(protocol("T1"), image=protocol("T2"), seed=99)
+    dicom_factory.write_series(wrong, tmp_path / "wrong")
+    reading = read_paths([tmp_path], Reader(model=model, alarm_rate=ALARM_RATE), threads=1)
+    by_description = {
+        str(dataset.SeriesInstanceUID): name
+        for name, dataset in {path.name: dcmread(next(path.iterdir())) for path in tmp_path.iterdir()}.items()
+    }
+    found = {by_description[series.series_instance_uid]: series for series in reading.series}
+    assert {name: series.contrast for name, series in found.items()} == {
+        **{contrast: contrast for contrast in tiny_bundle.PROTOCOLS},
+        "wrong": "T2",
+    }
+    assert [name for name, series in found.items() if series.flagged] == ["wrong"]
+    image = [finding for finding in found["wrong"].stacks[0].findings if finding.source == "image"]
+    assert {finding.attribute for finding in image} >= {"SeriesDescription", "EchoTime", "RepetitionTime"}
 
 
 # ---- the arithmetic, by hand

@@ -123,10 +123,8 @@ def _check_codestream(stream: BinaryIO, layout: PixelLayout, frame: int) -> None
     stream.seek(layout.element.offset_bytes)
     size = codestream_size(data)
     if size is not None and size != (layout.rows_px, layout.columns_px):
-        inside = f"{size[0]} x {size[1]}"
-        raise ValueError(
-            f"frame {frame} is {inside} pixels inside; the header says {layout.rows_px} x {layout.columns_px}"
-        )
+        header = f"Rows (0028,0010) is {layout.rows_px} and Columns (0028,0011) {layout.columns_px}"
+        raise ValueError(f"frame {frame} has {size[0]} x {size[1]} pixels; {header}")
 
 
 def _slice(one: ChosenSlice, instance: Instance, stored: _Stored) -> Float32[np.ndarray, "h w"]:

@@ -5,7 +5,10 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Engine, text
+
+from dicom_node.errors import SettingsError
 
 _LOCK: Final = 0x6D72636C6970  # "mrclip"; any number that nobody else takes in the same database
 
@@ -13,7 +16,7 @@ _LOCK: Final = 0x6D72636C6970  # "mrclip"; any number that nobody else takes in 
 def migrate(engine: Engine) -> None:
     """Bring the schema of a database, empty or older, to this version's; two processes may do it at once.
 
-    Raises alembic's CommandError where the database is of a newer version than the program.
+    Raises SettingsError where the database is of a newer version than the program.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
@@ -22,4 +25,7 @@ def migrate(engine: Engine) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise SettingsError(f"ledger.database_url is of a newer version of mrclip: {error}") from error

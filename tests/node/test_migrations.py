@@ -1,0 +1,66 @@
+"""The schema that migrations make is the schema that the models mean."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, inspect, text
+
+from dicom_node.errors import SettingsError
+from dicom_node.ledger.engine import open_engine
+from dicom_node.ledger.migrations import migrate
+from dicom_node.ledger.models import Base
+
+
+def test_an_empty_database_becomes_what_the_models_mean(engine: Engine):
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    indices = {index["name"] for index in inspect(engine).get_indexes("series")}
+    meant = {index.name for index in Base.metadata.tables["series"].indexes}
+    assert meant <= indices
+
+
+def test_migrating_again_keeps_what_is_there(engine: Engine):
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO series (study_uid, series_uid, state, instances, first_at, last_at, token, attempts)"
+                " VALUES ('1', '1.2', 'receiving', 1, 0, 0, 0, 0)"
+            )
+        )
+    migrate(engine)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT series_uid FROM series")).scalars().all() == ["1.2"]
+
+
+def test_processes_that_start_together_migrate_once(database_url: str):
+    engines = [open_engine(database_url, busy_timeout_s=10) for _ in range(3)]
+    failed: list[Exception] = []
+
+    def run(engine: Engine) -> None:
+        try:
+            migrate(engine)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+            failed.append(error)
+
+    threads = [threading.Thread(target=run, args=(engine,)) for engine in engines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert "deliveries" in inspect(engines[0]).get_table_names()
+    for engine in engines:
+        engine.dispose()
+
+
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path):
+    engine = open_engine(f"sqlite:///{tmp_path / 'ledger.sqlite3'}")
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SettingsError, match=r"newer version.*9999"):
+        migrate(engine)
+    engine.dispose()

@@ -1,0 +1,124 @@
+"""Settings: one file, the environment on top, and no key that nobody knows."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel, SecretStr
+
+from dicom_node.errors import SettingsError
+from dicom_node.settings import DicomDestination, FolderDestination, Settings, load_settings
+
+EXAMPLE = Path(__file__).parents[2] / "configs" / "node.yaml"
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "node.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_the_example_shows_every_key_with_its_default():
+    assert load_settings(EXAMPLE) == load_settings()
+    shown = yaml.safe_load(EXAMPLE.read_text())
+    assert list(shown) == list(Settings.model_fields)
+    for name, section in Settings():
+        if isinstance(section, BaseModel):
+            assert list(shown[name]) == list(type(section).model_fields), name
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("scp: {prot: 104}", "scp.prot: unknown key"),
+        ("spcp: {port: 104}", "spcp: unknown key"),
+        ("scp: {port: 70000}", "scp.port: Input should be less than or equal to 65535"),
+        ("scp: {ae_title: A_TITLE_THAT_IS_TOO_LONG}", "scp.ae_title: String should have at most 16 characters"),
+        ('scp: {ae_title: "A\\\\B"}', "scp.ae_title: String should match pattern"),
+        ("reader: {alarm_rate: 1}", "reader.alarm_rate: Input should be less than 1"),
+        ("report: {send: sometimes}", "report.send: Input should be 'answered', 'flagged' or 'all'"),
+        ("destinations: [{name: a, ae_title: A, host: h}]", "destinations.0.port: Field required"),
+        ("destinations: [{name: a, folder: f, port: 1}]", "destinations.0.port: unknown key"),
+        ("destinations: [{name: a, folder: f}, {name: a, folder: g}]", "destinations must have different names"),
+        ("- scp", "must hold sections"),
+        ("scp: {", "line 2 is not YAML"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, named: str):
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(tmp_path, text + "\n"))
+    assert named in str(caught.value)
+
+
+def test_every_wrong_key_is_named_at_once(tmp_path: Path):
+    with pytest.raises(SettingsError, match=r"scp\.prot.*spool\.pth.*nonsense"):
+        load_settings(write(tmp_path, "scp: {prot: 1}\nspool: {pth: x}\nnonsense: 1\n"))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(SettingsError, match=r"absent\.yaml cannot be read"):
+        load_settings(tmp_path / "absent.yaml")
+
+
+def test_empty_files_and_sections_mean_the_defaults(tmp_path: Path):
+    assert load_settings(write(tmp_path, "")) == load_settings()
+    assert load_settings(write(tmp_path, "scp:\n  # nothing yet\n")) == load_settings()
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MRCLIP__SCP__PORT", "104")
+    monkeypatch.setenv("MRCLIP__DESTINATIONS", '[{"name": "pacs", "ae_title": "PACS", "host": "h", "port": 104}]')
+    monkeypatch.setenv("MRCLIP_SHARED", "of the tests, not a setting")
+    settings = load_settings(write(tmp_path, "scp: {port: 11113, ae_title: FROM_FILE}\n"))
+    assert (settings.scp.port, settings.scp.ae_title) == (104, "FROM_FILE")
+    assert settings.destinations == (DicomDestination(name="pacs", ae_title="PACS", host="h", port=104),)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("MRCLIP__SCP__PROT", "1", "scp.prot: unknown key"),
+        ("MRCLIP__SPCP__PORT", "1", "environment: unknown MRCLIP__SPCP__PORT"),
+        ("mrclip__spcp__port", "1", "environment: unknown mrclip__spcp__port"),
+        ("MRCLIP__SCP__PORT", "many", "scp.port: Input should be a valid integer"),
+        ("MRCLIP__SCP", "{", 'environment: error parsing value for field "scp"'),
+    ],
+)
+def test_what_is_wrong_in_the_environment_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, named: str
+):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert named in str(caught.value)
+
+
+def test_secrets_show_in_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MRCLIP__LEDGER__DATABASE_URL", "postgresql://mrclip:hush@db/mrclip")
+    settings = load_settings()
+    assert settings.database_url == "postgresql://mrclip:hush@db/mrclip"
+    assert isinstance(settings.ledger.database_url, SecretStr)
+    assert "hush" not in repr(settings) + str(settings.model_dump()) + settings.model_dump_json()
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(tmp_path, "queue: {broker_url: ['redis://:hush@broker']}\n"))
+    assert "queue.broker_url" in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+def test_the_ledger_lies_beside_the_spool_unless_told_otherwise(tmp_path: Path):
+    settings = load_settings(write(tmp_path, f"spool: {{path: {tmp_path}/data/spool}}\n"))
+    assert settings.database_url == f"sqlite:///{tmp_path}/data/ledger.sqlite3"
+
+
+def test_settings_are_frozen():
+    settings: Any = load_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.scp.port = 1
+    with pytest.raises(ValueError, match="frozen"):
+        settings.web = None
+
+
+def test_a_folder_is_a_destination(tmp_path: Path):
+    settings = load_settings(write(tmp_path, "destinations: [{name: archive, folder: /srv/reports}]\n"))
+    assert settings.destinations == (FolderDestination(name="archive", folder=Path("/srv/reports")),)

@@ -10,13 +10,14 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
 from inference import labels
 
 LEXICON: Final = Path(__file__).parent / "rules" / "lexicon"
+_LONGEST_TEXT: Final = 256  # a Long String has 64 characters (PS3.5 6.2); files keep to nothing
 _GLUE: Final = "glue.json"  # words that may be glued: sagt1, 3dt1
 
 _CAMEL = re.compile(r"(?<=[a-zäöüßéèåø])(?=[A-Z])")
@@ -54,12 +55,12 @@ class DescriptionClaim:
         return "localizer" in self.concepts
 
 
-@cache
+@lru_cache(maxsize=4096)
 def description_claim(text: str | None) -> DescriptionClaim:
-    """Read a Series Description (0008,103E) or Protocol Name (0018,1030)."""
+    """Read a Series Description (0008,103E) or Protocol Name (0018,1030), at most 256 characters of it."""
     if not text:
         return DescriptionClaim()
-    plain = _plain(text)
+    plain = _plain(text[:_LONGEST_TEXT])
     found = tuple(_concepts(tuple(_words(plain))))
     concepts = frozenset(found)
     b_values = tuple(_b_values(plain))

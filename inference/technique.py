@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 from inference.header import FrameHeader
@@ -108,7 +108,7 @@ def is_vendor(header: FrameHeader, name: str) -> bool:
     return name in (header.manufacturer or "").lower()
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _named(manufacturer: str, sequence_name: str) -> frozenset[str]:
     name = sequence_name.lstrip("*#")
     for vendor, patterns in _NAMES.items():

@@ -124,7 +124,7 @@ def description_fat_suppression(view: StackView) -> Iterator[Finding]:
             "description-fat-suppression",
             "ScanOptions" if denied else "SpectrallySelectedSuppression",
             f"{view.states('SeriesDescription')}; "
-            + (view.states("ScanOptions") if denied else "SpectrallySelectedSuppression (0018,9025) is NONE"),
+            + view.states("ScanOptions" if denied else "SpectrallySelectedSuppression"),
             expected="no fat suppression" if denied else "FAT",
         )
 

@@ -104,6 +104,8 @@ def _measured_spacing(view: StackView) -> float | None:
 
 def _is_multiple(measured: float, spacing: float) -> bool:
     """Slices may be left out of a series on its way, so whole multiples of the spacing agree with it."""
+    if not measured < 10_000 * spacing:
+        return False
     times = round(measured / spacing)
     return times >= 1 and _close(measured / times, spacing)
 

@@ -49,7 +49,7 @@ def unknown_attribute(view: StackView) -> Iterator[Finding]:
             yield view.finding(
                 "unknown-attribute",
                 keyword,
-                f"{view.name(keyword)} is missing or empty",
+                f"{view.name(keyword)} is missing, empty or 0",
                 expected="a value",
             )
 

@@ -44,7 +44,7 @@ def echo_time_unit(view: StackView) -> Iterator[Finding]:
         return
     longest = _LONGEST_GRADIENT_TE_MS if view.technique.plain_gradient_echo else _LONGEST_TE_MS
     if te > longest:
-        yield _times_1000(view, "EchoTime", te / 1000, _usual_te(view), "microseconds")
+        yield _too_long(view, "EchoTime", te, longest, _usual_te(view))
     elif view.technique.spin_echo or view.technique.echo_planar:
         if te < 1 and te * 1000 >= _SPIN_ECHO_TE_MS[0]:
             yield _times_1000(view, "EchoTime", te * 1000, _usual_te(view), "seconds")
@@ -76,7 +76,7 @@ def repetition_time_unit(view: StackView) -> Iterator[Finding]:
     if tr is None or tr <= 0:
         return
     if tr > _LONGEST_TR_MS:
-        yield _times_1000(view, "RepetitionTime", tr / 1000, _usual_tr(view), "microseconds")
+        yield _too_long(view, "RepetitionTime", tr, _LONGEST_TR_MS, _usual_tr(view))
     elif _repetition_in_seconds(view, tr):
         yield _times_1000(view, "RepetitionTime", tr * 1000, _usual_tr(view), "seconds")
     elif _long_gradient_echo(view, tr):
@@ -130,7 +130,7 @@ def inversion_time_unit(view: StackView) -> Iterator[Finding]:
     if ti is None or ti < 0:
         return
     if ti > _LONGEST_TI_MS:
-        yield _times_1000(view, "InversionTime", ti / 1000, "inversion times are 20 to 6000 ms", "microseconds")
+        yield _too_long(view, "InversionTime", ti, _LONGEST_TI_MS, "inversion times are 20 to 6000 ms")
     elif ti < _SHORTEST_TI_MS and ti * 1000 >= _PLAUSIBLE_TI_MS[0]:
         yield _times_1000(view, "InversionTime", ti * 1000, "inversion times are 20 to 6000 ms", "seconds")
 
@@ -162,6 +162,14 @@ def _milliseconds(view: StackView) -> float | None:
     """The echo time, converted where it cannot be one, to hold a repetition time against."""
     finding = next(echo_time_unit(view), None)
     return float(finding.suggestion) if finding and finding.suggestion else view.header.echo_time_ms
+
+
+def _too_long(view: StackView, keyword: str, value: float, longest: float, usual: str) -> Finding:
+    if value / 1000 <= longest:
+        return _times_1000(view, keyword, value / 1000, usual, "microseconds")
+    return view.finding(
+        "impossible-value", keyword, f"{view.states(keyword)}; {usual}", expected=f"up to {longest:g} ms"
+    )
 
 
 def _times_1000(view: StackView, keyword: str, value: float, usual: str, unit: str) -> Finding:

@@ -42,6 +42,7 @@ ATTRIBUTES: Final = {
     "MRAcquisitionType": Attribute("mr_acquisition_type"),
     "ImageType": Attribute("image_type", "", "FrameType"),
     "AcquisitionContrast": Attribute("acquisition_contrast"),
+    "SpectrallySelectedSuppression": Attribute("spectrally_selected_suppression"),
     "ContrastBolusAgent": Attribute("contrast_bolus_agent"),
     "SeriesDescription": Attribute("series_description"),
     "ProtocolName": Attribute("protocol_name"),
@@ -131,13 +132,12 @@ class StackView:
         severity: Severity | None = None,
     ) -> Finding:  # fmt: skip
         """A finding of the catalogue about one attribute; `severity` may only lower what the catalogue says."""
-        recorded = self.recorded(keyword) if keyword in ATTRIBUTES else None
         return Finding(
             code=code,
             source="rules",
             attribute=self.keyword(keyword),
             tag=tag(self.keyword(keyword)),
-            recorded=recorded,
+            recorded=self.recorded(keyword),
             expected=expected,
             severity=CODES[code].severity if severity is None else severity,
             message=message,
@@ -165,7 +165,7 @@ def text(value: Any) -> str | None:
 
 def number(value: float) -> str:
     """Six significant digits, without an exponent for values in use."""
-    return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.0f}"
+    return f"{value:.6g}" if not 1e6 <= abs(value) < 1e12 else f"{value:.0f}"
 
 
 def decimal(value: float) -> str:

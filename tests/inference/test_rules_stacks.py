@@ -6,6 +6,8 @@ from time import perf_counter
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clean_protocols import ENHANCED_MR_IMAGE, clean_stack
 from inference.elements import HeaderFault
@@ -137,3 +139,37 @@ def test_a_stack_of_twenty_thousand_images_is_checked_in_seconds() -> None:
     start = perf_counter()
     check(stack, [stack])
     assert perf_counter() - start < 5  # 0.2 s on an idle core
+
+
+NUMBER = (
+    st.none() | st.sampled_from([0.0, -1.0, 5e-324, 1e-9, 1e308]) | st.floats(allow_nan=False, allow_infinity=False)
+)
+TEXTS = st.none() | st.sampled_from(["t1t1t1t1", "b=0,,1000", "+ -c", "T2*", "\u00c4X", "FLAIR"]) | st.text(max_size=80)
+WORDS = st.lists(
+    st.sampled_from(["SE", "GR", "IR", "EP", "RM", "MP", "SS", "ADC", "DERIVED", "P", ""]), max_size=4
+).map(tuple)
+ODD = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(("echo_time_ms", "repetition_time_ms", "inversion_time_ms", "flip_angle_deg"), NUMBER),
+        **dict.fromkeys(("magnetic_field_strength_t", "b_value_s_mm2", "slice_thickness_mm"), NUMBER),
+        "spacing_between_slices_mm": NUMBER,
+        "pixel_spacing_mm": st.none() | st.tuples(NUMBER, NUMBER).filter(lambda pair: None not in pair),
+        "image_position_mm": st.none() | st.tuples(*[NUMBER.map(lambda value: value or 0.0)] * 3),
+        "image_orientation": st.none() | st.tuples(*[NUMBER.map(lambda value: value or 0.0)] * 6),
+        **dict.fromkeys(("series_description", "protocol_name", "sequence_name", "contrast_bolus_agent"), TEXTS),
+        **dict.fromkeys(("manufacturer", "body_part_examined", "acquisition_contrast"), TEXTS),
+        **dict.fromkeys(("scanning_sequence", "sequence_variant", "scan_options", "image_type"), WORDS),
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(odd=ODD, odder=ODD, protocol=st.sampled_from(["siemens-t2-tse", "ge-bravo", "siemens-xa-dwi", "philips-flair"]))
+def test_no_header_however_odd_makes_a_rule_fail(odd: dict[str, Any], odder: dict[str, Any], protocol: str) -> None:
+    stack = clean_stack(protocol, slices=3)
+    frames = (replace(stack.frames[0], **odder), *(replace(frame, **odd) for frame in stack.frames[1:]))
+    whole = replace(stack, frames=frames)
+    for finding in check(whole, [whole]):
+        assert finding.message
+        assert len(finding.recorded or "") <= 64

@@ -48,12 +48,12 @@ TOY = (
 )  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stripes() -> type[Stripes]:
     return Stripes
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy_recipe() -> Callable[..., Recipe]:
     """`toy_recipe("optimiser.steps=4", ...)`: the smallest recipe there is."""
     return lambda *overrides: load_recipe("tiny", [*TOY, *overrides])

@@ -1,13 +1,14 @@
 """The registry: which bundle is active, what was active before, and what a reader sees of a change."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tiny_bundle import blank
 
 from inference.manifest import BundleError
 from inference.registry import ActiveBundle, Entry, Registry, RegistryError
+from tiny_bundle import blank
 
 
 @pytest.fixture
@@ -114,5 +115,5 @@ def test_writers_at_once_leave_one_active_and_a_history_that_adds_up(registry: R
     while (registry.folder / "HISTORY").read_text():
         chain.append(registry.roll_back())
     assert set(chain) == set(names)
-    assert all(earlier != later for earlier, later in zip(chain, chain[1:], strict=False))
+    assert all(earlier != later for earlier, later in pairwise(chain))
     assert [path.name for path in registry.folder.iterdir() if path.name.endswith(".part")] == []

@@ -8,8 +8,6 @@ ABSTAINED: Final = {
     "no-model": "no model bundle is active, so only the rules were run",
     "out-of-domain": "the model does not know images like this",
     "low-confidence": "no contrast is likely enough",
-    "noise": "the image holds noise only",
-    "constant": "the image has one grey value",
 }
 
 # A stack that ends as `unsupported`: there is nothing a contrast model could be asked about.
@@ -21,6 +19,8 @@ UNSUPPORTED: Final = {
     "broken-pixels": "the pixel data cannot be decoded",
     "pixel-limit": "the image is larger than the limits allow",
     "not-finite": "the image has no finite values",
+    "constant": "the image has one grey value",
+    "noise": "the image holds noise only",
     "not-mr": "the object is not an MR image",
     "too-many-stacks": "the series has more stacks than are read",
 }

@@ -12,6 +12,7 @@ function OnStableSeries(seriesId, tags, metadata)
    if tags['Modality'] ~= 'MR' then
       return
    end
-   -- Queued as a job of Orthanc's: this callback returns at once, and the job can be seen and resubmitted.
-   SendToModality(seriesId, NODE)
+   -- A job of Orthanc's: this callback returns at once, and the job can be seen and resubmitted.
+   local job = { Resources = { seriesId }, Synchronous = false }
+   RestApiPost('/modalities/' .. NODE .. '/store', DumpJson(job, true))
 end

@@ -2,15 +2,22 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 SHARED = Path(os.environ.get("MRCLIP_SHARED", Path(__file__).parents[2] / "shared")).resolve()
 PEERS_REQUIRED = os.environ.get("MRCLIP_PEERS") == "required"
-# Debian keeps the servers' programs out of an ordinary user's PATH.
+# pynetdicom installs programs in our own environment that are named as DCMTK's are; Debian keeps the programs of
+# servers out of an ordinary user's PATH.
+OURS = str(Path(sys.prefix) / "bin")
 SEARCH = os.pathsep.join(
-    [os.environ.get("PATH", ""), "/usr/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
+    [
+        *(folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if folder != OURS),
+        "/usr/sbin",
+        *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"))),
+    ]
 )
 
 

@@ -1,0 +1,110 @@
+"""The same work on Celery workers, with a real Redis: one is killed in the middle of a reading."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dicom_factory import series, write_series
+from peers import free_port, listens, program, running, storescp, wait_for
+from serving import MRCLIP, Served, serve, write_settings
+
+pytestmark = pytest.mark.peer("redis-server", "storescp", "dcmsend")
+LEASE_S = 4.0
+# A sitecustomize that makes the first reading hang: the worker is then certain to be killed in the middle of one.
+HANG = """
+import os, pathlib, threading
+import inference.read
+_read = inference.read.read_series
+def read_series(*arguments):
+    flag = pathlib.Path(os.environ["HANG_ONCE"])
+    if not flag.exists():
+        flag.write_text(str(os.getpid()))
+        threading.Event().wait()
+    return _read(*arguments)
+inference.read.read_series = read_series
+"""
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    """A Redis of our own that keeps nothing."""
+    port = free_port()
+    command = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with running(command, log=tmp_path / "redis.log", ready=lambda: listens(port)):
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@contextmanager
+def worker(config: Path, log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`mrclip worker` in a process group of its own."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MRCLIP")}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*MRCLIP, "worker", "--config", str(config)],
+            stdout=output, stderr=output, env={**clean, **environment}, start_new_session=True,
+        )  # fmt: skip
+    try:
+        wait_for(
+            lambda: process.poll() is not None or b" ready." in log.read_bytes(), 60, what="the worker being ready"
+        )
+        assert process.poll() is None, log.read_text()
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(30)
+
+
+def send(node: Served, folder: Path) -> None:
+    command = [program("dcmsend"), "-aec", "MRCLIP", "+sd", "+r", "127.0.0.1", str(node.ports["dicom"]), str(folder)]
+    subprocess.run(command, check=True, capture_output=True, env={"TCP_NODELAY": "1"})
+
+
+def test_a_worker_killed_in_the_middle_of_a_reading_ends_with_exactly_one_report(
+    tmp_path: Path, redis_url: str
+) -> None:
+    write_series(series(3, EchoTime=0.09, RepetitionTime=4000), tmp_path / "images")
+    hang = tmp_path / "hang"
+    hang.mkdir()
+    (hang / "sitecustomize.py").write_text(HANG)
+    with storescp(tmp_path) as peer:
+        to = {"name": "pacs", "ae_title": peer.ae_title, "host": peer.host, "port": peer.port}
+        config = write_settings(tmp_path, queue={"broker_url": redis_url}, work={"lease_s": LEASE_S}, destinations=[to])
+        flag = tmp_path / "hung"
+        with serve(config) as node:
+            with worker(config, tmp_path / "w1.log", PYTHONPATH=str(hang), HANG_ONCE=str(flag)) as doomed:
+                send(node, tmp_path / "images")
+                wait_for(flag.exists, 60, what="the first reading having begun")
+                os.killpg(doomed.pid, signal.SIGKILL)
+                doomed.wait(30)
+            assert list(node.states().values()) == ["reading"]
+            with worker(config, tmp_path / "w2.log"):
+                # Two leases from the kill; the worker's own start is not the ledger's time.
+                node.wait_until_answered(1, deadline_s=2 * LEASE_S + 20)
+        assert len(peer.files()) == 1
+        assert node.query("SELECT token FROM series") == [(2,)]  # claimed twice
+
+
+def test_a_broker_that_is_away_delays_and_loses_nothing(tmp_path: Path) -> None:
+    write_series(series(3, EchoTime=0.09, RepetitionTime=4000), tmp_path / "images")
+    port = free_port()
+    command = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with storescp(tmp_path) as peer:
+        to = {"name": "pacs", "ae_title": peer.ae_title, "host": peer.host, "port": peer.port}
+        config = write_settings(
+            tmp_path, queue={"broker_url": f"redis://127.0.0.1:{port}/0"}, work={"lease_s": LEASE_S}, destinations=[to]
+        )
+        with serve(config) as node:
+            send(node, tmp_path / "images")
+            wait_for(lambda: b"broker not reachable" in node.log.read_bytes(), what="the broker being missed")
+            with (
+                running(command, log=tmp_path / "redis.log", ready=lambda: listens(port)),
+                worker(config, tmp_path / "w.log"),
+            ):
+                node.wait_until_answered(1)
+        assert len(peer.files()) == 1

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 Kind = Literal["spin-echo", "inversion", "spoiled", "prepared", "balanced", "gradient-epi", "spin-epi"]
 FatMethod = Literal["none", "saturation", "water-excitation", "dixon-water", "inversion"]
-Output = Literal["magnitude", "phase", "swi", "adc", "anisotropy", "t1-map", "t2-map", "perfusion", "fat-image", "flow"]
+Output = Literal[
+    "magnitude", "phase", "velocity", "swi", "mip", "adc", "anisotropy", "t1-map", "t2-map", "perfusion", "fat-fraction"
+]  # fmt: skip
+PARAMETER_MAPS: Final = ("anisotropy", "t1-map", "t2-map", "perfusion", "fat-fraction")
 Group = Literal["spin-echo", "gradient-echo", "epi", "derived"]
 Plane = Literal["axial", "sagittal", "coronal"]
 
@@ -30,7 +33,6 @@ class Physics:
     transfer: float = 0.0  # how much magnetisation transfer the multi-slice scan has, [0, 1]
     agent: bool = False  # gadolinium on board
     inflow: float = 0.0  # how much fresh blood a slice gets, [0, 1]
-    labelled: float = 0.0  # arterial spin labelling: background suppression, [0, 1]
     output: Output = "magnitude"
 
 

@@ -4,6 +4,7 @@ T1 and T2 are given at 1.5 and 3 T and carried to other fields along a power law
 T1 = A x nu^B); tissues measured at 7 or 0.55 T have those values too. R2' grows linearly with the field (Peters 2007).
 
 Sources, by the key in the table:
+  B84  Bottomley 1984, Med Phys 11:425 (fat; the T1 at which STIR nulls it at the TI in use)
   B04  de Bazelaire 2004, Radiology 230:652 (abdomen, pelvis, marrow, 1.5 and 3 T)
   G04  Gold 2004, AJR 183:343 (cartilage, synovial fluid, muscle, fat, 1.5 and 3 T)
   P07  Peters 2007, Magn Reson Imaging 25:748 (T2* of brain at 1.5, 3 and 7 T)
@@ -107,9 +108,9 @@ FACTS: Final[dict[Tissue, TissueFacts]] = {
                               anisotropy=0.2, transfer=0.18, gadolinium_mm=0.05, source="P07 R07"),
     _T.PALLIDUM: TissueFacts(t1_ms=(760, 950), t2_ms=(64, 52), proton_density=0.74, r2_prime_hz=9.0, adc_um2_ms=0.76,
                              anisotropy=0.2, susceptibility_ppm=0.12, transfer=0.2, gadolinium_mm=0.04, source="P07"),
-    _T.FAT: TissueFacts(t1_ms=(288, 371), t2_ms=(165, 133), proton_density=0.9, r2_prime_hz=8.0, adc_um2_ms=0.03,
-                        fat_fraction=0.95, susceptibility_ppm=0.6, texture=0.08, source="G04"),
-    _T.YELLOW_MARROW: TissueFacts(t1_ms=(288, 371), t2_ms=(165, 133), proton_density=0.75, r2_prime_hz=35.0, adc_um2_ms=0.1,
+    _T.FAT: TissueFacts(t1_ms=(260, 310), t2_ms=(165, 133), proton_density=0.9, r2_prime_hz=8.0, adc_um2_ms=0.03,
+                        fat_fraction=0.95, susceptibility_ppm=0.6, texture=0.08, source="B84 G04"),
+    _T.YELLOW_MARROW: TissueFacts(t1_ms=(260, 310), t2_ms=(165, 133), proton_density=0.75, r2_prime_hz=35.0, adc_um2_ms=0.1,
                                   fat_fraction=0.85, texture=0.1, source="G04"),
     _T.RED_MARROW: TissueFacts(t1_ms=(549, 586), t2_ms=(60, 55), proton_density=0.7, r2_prime_hz=45.0, adc_um2_ms=0.4,
                                fat_fraction=0.45, gadolinium_mm=0.15, texture=0.1, source="B04"),

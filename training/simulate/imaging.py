@@ -1,0 +1,144 @@
+"""A scan carried out: one person, one view, one set of physics, and the images that come out."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+from training.simulate import scanner
+from training.simulate.magnetisation import parameter_table, signal_table
+from training.simulate.planning import matrix
+from training.simulate.render import Person, Picture, View, sample
+from training.simulate.scan import PARAMETER_MAPS, Scan
+from training.simulate.scanner import Encoding, Faults
+
+_MIP_PLANES = 12
+_MIP_SLAB_MM = 36.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """How finely the signal is sampled before it is encoded."""
+
+    oversampling: float = 1.25  # sampling grid over acquired matrix
+    sub_slices: int = 4
+    largest_matrix: int | None = None  # acquired matrices are cut down to this; noise is averaged accordingly
+
+
+def images(person: Person, view: View, scan: Scan, faults: Faults, quality: Quality, generator: torch.Generator) -> Tensor:
+    """The images of a series as its output asks for them, float32 (n, rows, columns).
+
+    Magnitudes and maps are positive in arbitrary units; phase and velocity are in [-pi, pi]; an ADC is in um2/ms.
+    """
+    p = scan.physics
+    if p.output == "mip":
+        return _projected(person, view, scan, faults, quality, generator)
+    encoding = _encoding(view, scan, faults, quality, generator)
+    if p.output in PARAMETER_MAPS:
+        return _parameter_map(person, view, encoding, scan, quality)
+    image = acquire(person, view, encoding, scan, quality)
+    if p.output == "adc":
+        plain = replace(encoding, physics=replace(p, b_s_mm2=0.0))
+        base = acquire(person, view, plain, scan, quality).abs()
+        return adc_map(base, image.abs(), p.b_s_mm2)
+    if p.output in ("phase", "velocity"):
+        return image.angle()
+    if p.output == "swi":
+        return _susceptibility_weighted(image)
+    magnitude = image.abs()
+    if faults.blank_background:
+        magnitude = torch.where(magnitude > 2.5 * _noise_level(magnitude), magnitude, 0.0)
+    return magnitude
+
+
+def _encoding(view: View, scan: Scan, faults: Faults, quality: Quality, generator: torch.Generator) -> Encoding:
+    full = matrix(view, scan.sampling, along_rows=faults.phase_along_rows)
+    acquired = matrix(view, scan.sampling, along_rows=faults.phase_along_rows, largest=quality.largest_matrix)
+    averaged = math.sqrt(full[0] * full[1] / (acquired[0] * acquired[1]))
+    coils = 1 if scan.physics.output in ("phase", "velocity", "swi") else scan.sampling.coils
+    sampling = replace(scan.sampling, snr=scan.sampling.snr * averaged, coils=coils)
+    return Encoding(physics=scan.physics, sampling=sampling, faults=faults, acquired=acquired, generator=generator)
+
+
+def _rebuilt(encoding: Encoding, largest: int | None) -> tuple[int, int]:
+    """The reconstructed matrix."""
+    sides = [round(side * encoding.sampling.zero_fill) for side in encoding.acquired]
+    if largest is not None and max(sides) > largest:
+        sides = [max(round(s * largest / max(sides)), a) for s, a in zip(sides, encoding.acquired, strict=True)]
+    return sides[0], sides[1]
+
+
+def _sampled(person: Person, view: View, table: Tensor, encoding: Encoding, quality: Quality) -> Picture:
+    fine = [round(side * quality.oversampling) for side in encoding.acquired]
+    return sample(person, view, table, (fine[0], fine[1]), sub_slices=quality.sub_slices, generator=encoding.generator)
+
+
+def acquire(person: Person, view: View, encoding: Encoding, scan: Scan, quality: Quality) -> Tensor:
+    """One acquisition on the reconstructed matrix: complex for one coil, the sum of squares (real) for several."""
+    p, faults = encoding.physics, encoding.faults
+    picture = _sampled(person, view, signal_table(p, person.tissue), encoding, quality)
+    image = scanner.complex_signal(picture, encoding)
+    n, h, w = image.shape
+    image = image * scanner.receive_profile((n, h, w), encoding)
+    if scanner.is_epi(p):
+        shift_px = scanner.epi_shift_px(picture, encoding)
+        image = scanner.distort(image, shift_px, along_rows=faults.phase_along_rows)
+    kspace = scanner.to_kspace(image, encoding)
+    sigma = _reference(picture, p.b_s_mm2) / encoding.sampling.snr
+    return scanner.reconstruct(kspace, encoding, sigma=sigma, shape=_rebuilt(encoding, quality.largest_matrix))
+
+
+def _reference(picture: Picture, b_s_mm2: float) -> float:
+    """Mean signal of the body without diffusion weighting: the level the signal-to-noise ratio is quoted for."""
+    inside = picture.body > 0.5
+    level = (picture.water + picture.fat).abs()[inside]
+    mean = float(level.mean()) if level.numel() else 1.0
+    return mean * math.exp(b_s_mm2 * 0.75e-3)
+
+
+def _noise_level(magnitude: Tensor) -> float:
+    """A low quantile of the image, which is background in most."""
+    return float(torch.quantile(magnitude.flatten()[:: max(1, magnitude.numel() // 50_000)], 0.15)) + 1e-9
+
+
+def adc_map(base: Tensor, weighted: Tensor, b_s_mm2: float) -> Tensor:
+    """Apparent diffusion coefficient ln(S0 / Sb) / b in um2/ms; zero where there is no signal."""
+    adc = torch.log(base.clamp_min(1e-9) / weighted.clamp_min(1e-9)) / (b_s_mm2 * 1e-3)
+    return torch.where(base > 4.0 * _noise_level(base), adc.clamp(0.0, 4.0), 0.0)
+
+
+def _parameter_map(person: Person, view: View, encoding: Encoding, scan: Scan, quality: Quality) -> Tensor:
+    """A fitted map: the parameter of what lies in the voxel, with the scatter of a fit, nothing where nothing was fitted."""
+    picture = _sampled(person, view, parameter_table(scan.physics, person.tissue), encoding, quality)
+    kspace = scanner.to_kspace(torch.complex(picture.water, torch.zeros_like(picture.water)), encoding)
+    single = replace(encoding, sampling=replace(encoding.sampling, coils=1))
+    shape = _rebuilt(encoding, quality.largest_matrix)
+    noisy = scanner.reconstruct(kspace, single, sigma=1.0 / encoding.sampling.snr, shape=shape).real
+    outside = _resampled(picture.body, shape) < 0.5
+    return torch.where(outside, 0.0, noisy).clamp(min=0.0)
+
+
+def _resampled(image: Tensor, shape: tuple[int, int]) -> Tensor:
+    return interpolate(image[:, None], size=shape, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _susceptibility_weighted(image: Tensor) -> Tensor:
+    """Magnitude times the fourth power of the phase mask (Haacke 2004, MRM 52:612)."""
+    parts = torch.view_as_real(image).permute(0, 3, 1, 2)
+    block = max(min(image.shape[-2:]) // 24, 2)
+    slow = interpolate(avg_pool2d(parts, block, ceil_mode=True), size=image.shape[-2:], mode="bicubic", align_corners=False)
+    phase = (image * torch.view_as_complex(slow.permute(0, 2, 3, 1).contiguous()).conj()).angle()
+    mask = (1.0 - phase.clamp(min=0.0) / math.pi) ** 4
+    return image.abs() * mask
+
+
+def _projected(person: Person, view: View, scan: Scan, faults: Faults, quality: Quality, generator: torch.Generator) -> Tensor:
+    """Maximum intensity projections of slabs round each slice."""
+    steps = (torch.arange(_MIP_PLANES) + 0.5) / _MIP_PLANES - 0.5
+    planes = tuple(offset + float(step) * _MIP_SLAB_MM for offset in view.offsets_mm for step in steps)
+    thin = replace(view, offsets_mm=planes)
+    source = replace(scan, physics=replace(scan.physics, output="magnitude"))
+    stack = images(person, thin, source, faults, replace(quality, sub_slices=1), generator)
+    return stack.reshape(len(view.offsets_mm), _MIP_PLANES, *stack.shape[-2:]).amax(1)

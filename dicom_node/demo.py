@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +87,7 @@ def _destination(folder: Path) -> Generator[int]:
     folder.mkdir(parents=True, exist_ok=True)
 
     def store(event: evt.Event) -> int:
-        uid = str(event.request.AffectedSOPInstanceUID)
+        uid = str(event.file_meta.MediaStorageSOPInstanceUID)
         if not is_uid(uid):
             return 0xC000
         (folder / f"{uid}.dcm").write_bytes(event.encoded_dataset())
@@ -95,7 +95,8 @@ def _destination(folder: Path) -> Generator[int]:
 
     entity = ApplicationEntity(ae_title="DEMO")
     entity.add_supported_context(Comprehensive3DSRStorage)
-    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+    start: Any = entity.start_server  # pyright: ignore[reportUnknownMemberType] - its handlers are untyped
+    server = start(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
     try:
         yield int(server.server_address[1])
     finally:

@@ -9,11 +9,14 @@ from dicom_node.ledger.sweeper import Sweeper
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.server import StorageScp
 from dicom_node.settings import Settings
+from dicom_node.web.app import WebServer, make_app
+from dicom_node.web.metrics import Metrics
 from dicom_node.wiring import (
     make_dispatcher,
     make_intake,
     make_pipeline,
     make_readers,
+    make_site,
     open_ledger,
     open_spool,
     utc_now,
@@ -34,7 +37,8 @@ class Node:
         self.readers = make_readers(settings)
         self.readers.current()  # a bundle that is not whole is an error now, not with the first series
         self.quarantine = Quarantine(self.spool.root)
-        intake = make_intake(settings, ledger=self.ledger, spool=self.spool)
+        metrics = Metrics()
+        intake = make_intake(settings, ledger=metrics.counted(self.ledger), spool=self.spool)
         self.scp = StorageScp(settings.scp, intake)
         pipeline = make_pipeline(settings, ledger=self.ledger, spool=self.spool, readers=self.readers)
         self._dispatcher = make_dispatcher(settings, pipeline, done=self._wake)
@@ -45,17 +49,25 @@ class Node:
             interval_s=settings.work.sweep_interval_s,
         )
 
+        site = make_site(
+            settings, ledger=self.ledger, spool=self.spool, quarantine=self.quarantine, readers=self.readers,
+            metrics=metrics,
+        )  # fmt: skip
+        self.web = WebServer(make_app(site), settings.web.host, settings.web.port)
+
     def start(self) -> None:
         """Clean up after a crash, bring the ledger up to the spool, and go on with everything unfinished."""
         self.spool.clean()
         self.quarantine.clean()
         reconcile(self.ledger, self.spool, now=utc_now())
+        self.web.start()
         self.scp.start()
         self._sweeper.start()
 
     def stop(self) -> None:
         """Accept nothing more, finish what runs, leave the rest to the next start."""
         self.scp.stop()
+        self.web.stop()
         self._sweeper.stop()
         self._dispatcher.close()
         self._engine.dispose()
@@ -66,10 +78,14 @@ class Node:
     @property
     def ports(self) -> dict[str, int]:
         """The ports that it got, by interface."""
-        return {"dicom": self.scp.port}
+        return {"dicom": self.scp.port, "web": self.web.port}
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()  # a port that is taken must not leave threads behind
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

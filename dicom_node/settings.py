@@ -91,6 +91,7 @@ class ReaderSettings(Section):
     """What reads."""
 
     bundle: str | None = None  # a bundle folder, or a registry folder with ACTIVE; null: the one in the package
+    backend: Literal["onnx", "torchscript"] = "onnx"  # what runs the bundle; torchscript needs the extra `training`
     alarm_rate: float = Field(default=0.01, gt=0, lt=1)  # share of clean series that may be flagged by the image
     threads: int = Field(default=1, ge=1)  # series read at once
 

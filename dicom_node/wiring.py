@@ -18,10 +18,12 @@ from dicom_node.deliver.scu import Peer
 from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
 from dicom_node.ledger.store import Ledger
-from dicom_node.receive.intake import Intake, QuietTimes
+from dicom_node.receive.intake import ArrivalLedger, Intake, QuietTimes
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.spool import Spool
 from dicom_node.settings import Settings
+from dicom_node.web.metrics import Metrics
+from dicom_node.web.site import Site, secret
 from dicom_node.work.dispatch import Dispatcher, Tasks, ThreadDispatcher
 from dicom_node.work.pipeline import Pipeline, WorkPolicy
 from dicom_node.work.readers import Readers
@@ -57,7 +59,7 @@ def open_spool(settings: Settings) -> Spool:
     return Spool(settings.spool.path, reserve_bytes=settings.spool.reserve_bytes)
 
 
-def make_intake(settings: Settings, *, ledger: Ledger, spool: Spool) -> Intake:
+def make_intake(settings: Settings, *, ledger: ArrivalLedger, spool: Spool) -> Intake:
     """The way of instances into the node."""
     quiet = QuietTimes(quiet_s=settings.series.quiet_s, quiet_after_release_s=settings.series.quiet_after_release_s)
     return Intake(ledger=ledger, spool=spool, quarantine=Quarantine(spool.root), quiet=quiet, clock=utc_now)
@@ -70,6 +72,7 @@ def make_readers(settings: Settings) -> Readers:
         calibration=calibration_file(settings),
         alarm_rate=settings.reader.alarm_rate,
         threads=max(1, len(os.sched_getaffinity(0)) // settings.reader.threads),
+        backend=settings.reader.backend,
     )
 
 
@@ -95,6 +98,23 @@ def make_pipeline(settings: Settings, *, ledger: Ledger, spool: Spool, readers: 
             send=settings.report.send,
         ),
         clock=utc_now,
+    )
+
+
+def make_site(
+    settings: Settings, *, ledger: Ledger, spool: Spool, quarantine: Quarantine, readers: Readers, metrics: Metrics
+) -> Site:
+    """What the web part answers from."""
+    metrics.watch(ledger, quarantine, utc_now)
+    return Site(
+        ledger=ledger,
+        spool=spool,
+        quarantine=quarantine,
+        metrics=metrics,
+        bundle=readers.current,
+        clock=utc_now,
+        settings=settings.web,
+        secret=secret(settings.spool.path.absolute().parent / "web-secret"),
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -16,25 +17,19 @@ Examples:
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
+BACKEND = click.Choice(["onnx", "torchscript"])
 
 
 @click.command("read", epilog=EXAMPLE)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (schema mrclip.reading/1), nothing else.")
-@click.option("--sr", "sr_folder", type=click.Path(file_okay=False, path_type=Path), help="Write reports here.")
-@click.option(
-    "--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write one page with pictures."
-)
-@click.option(
-    "--embeddings", "npz_file", type=click.Path(dir_okay=False, path_type=Path), help="Write embeddings (npz)."
-)
+@click.option("--sr", "sr_folder", type=FOLDER, help="Write reports here.")
+@click.option("--html", "html_file", type=FILE, help="Write one page with pictures.")
+@click.option("--embeddings", "npz_file", type=FILE, help="Write embeddings (npz), one array a stack.")
 @click.option("--bundle", help="Bundle folder; 'none' for rules alone.  [default: the bundle in the package]")
-@click.option(
-    "--calibration", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A site's calibration."
-)
-@click.option(
-    "--alarm-rate", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.01, show_default=True
-)
+@click.option("--calibration", type=FILE, help="A site's calibration of that bundle.")
+@click.option("--alarm-rate", type=RATE, default=0.01, show_default=True, help="Share of clean series that may alarm.")
+@click.option("--backend", type=BACKEND, default="onnx", show_default=True, help="What runs the bundle.")
 @click.option("--threads", type=click.IntRange(1), help="Series read at once.  [default: one a core]")
 def command(
     *,
@@ -46,6 +41,7 @@ def command(
     bundle: str | None,
     calibration: Path | None,
     alarm_rate: float,
+    backend: Literal["onnx", "torchscript"],
     threads: int | None,
 ) -> None:
     """Read MR series from files, folders, DICOMDIR or zip.
@@ -57,7 +53,7 @@ def command(
     from inference.read import read_paths
 
     try:
-        reader = Readers(bundle=bundle, calibration=calibration, alarm_rate=alarm_rate).current()
+        reader = Readers(bundle=bundle, calibration=calibration, alarm_rate=alarm_rate, backend=backend).current()
     except READER_ERRORS as error:
         raise click.UsageError(str(error)) from error
     sinks = Sinks(reader=reader, sr_folder=sr_folder, html_file=html_file, npz_file=npz_file)

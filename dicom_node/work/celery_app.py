@@ -57,7 +57,7 @@ def add_tasks(app: Celery, tasks: Callable[[], Tasks]) -> None:
         tasks().read(SeriesInstanceUid(series_uid))
 
     @app.task(name=DELIVER)
-    def deliver(delivery_id: int) -> None:  # pyright: ignore[reportUnusedFunction]
+    def deliver(delivery_id: object) -> None:  # pyright: ignore[reportUnusedFunction]
         if not isinstance(delivery_id, int):
             log.error("message without a valid key", extra={"task": DELIVER})
             return

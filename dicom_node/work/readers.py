@@ -7,7 +7,7 @@ from typing import Final
 from dicom_node.errors import SettingsError
 from inference.bundle import Bundle, default_bundle, open_bundle
 from inference.calibration import Calibration, CalibrationError, read_calibration
-from inference.encoder import BackendMissing
+from inference.encoder import Backend, BackendMissing
 from inference.manifest import MANIFEST, BundleError
 from inference.model import load_model
 from inference.read import Reader
@@ -23,13 +23,23 @@ class Readers:
     Safe to share between threads. A site's calibration is used only with the bundle whose digest it names.
     """
 
-    def __init__(self, *, bundle: str | None, calibration: Path | None, alarm_rate: float, threads: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        bundle: str | None,
+        calibration: Path | None,
+        alarm_rate: float,
+        threads: int = 0,
+        backend: Backend = "onnx",
+    ) -> None:
         """`bundle`: a bundle's folder, a registry's, `none`, or None for the one in the package.
 
         `threads` are the encoder's; 0: one a core.
         """
         self._source = bundle_source(bundle)
-        self._calibration, self._alarm_rate, self._threads = calibration, alarm_rate, threads
+        self._calibration, self._alarm_rate = calibration, alarm_rate
+        self._threads = threads
+        self._backend: Backend = backend
         self._lock = threading.Lock()
         self._made: tuple[tuple[str | None, float | None], Reader] | None = None
 
@@ -46,9 +56,8 @@ class Readers:
         if bundle is None:
             return Reader(model=None, alarm_rate=self._alarm_rate)
         calibration = _site_calibration(self._calibration, bundle)
-        return Reader(
-            model=load_model(bundle, calibration=calibration, threads=self._threads), alarm_rate=self._alarm_rate
-        )
+        model = load_model(bundle, calibration=calibration, backend=self._backend, threads=self._threads)
+        return Reader(model=model, alarm_rate=self._alarm_rate)
 
 
 class FixedBundle:

@@ -2,14 +2,15 @@
 
 from inference.pixels_decode import read_slices
 from inference.pixels_layout import PixelError, PixelLayout, PixelLimits
-from inference.pixels_prepare import PixelSpec, noise_ratio, prepare, standardise, unit_images
+from inference.pixels_noise import is_noise
+from inference.pixels_prepare import PixelSpec, prepare, standardise, unit_images
 
 __all__ = [
     "PixelError",
     "PixelLayout",
     "PixelLimits",
     "PixelSpec",
-    "noise_ratio",
+    "is_noise",
     "prepare",
     "read_slices",
     "standardise",

@@ -11,11 +11,8 @@ from jaxtyping import Float32
 from PIL import Image
 
 from inference.pixels_layout import PixelError
+from inference.pixels_noise import is_noise, neighbour_relation
 
-# White noise has the same variance in means of 4 x 4 pixels, times 16, as in pixels; every image has much more.
-# Measured on real series: noise 1.01, the worst phase map of a phantom 1.76, magnitude images above 10 of 16.
-NOISE_RATIO: Final = 1.35
-_NOISE_BLOCK_PX: Final = 4
 _SAMPLE_PX: Final = 1 << 18  # percentiles are taken over at most about this many pixels, evenly strided
 
 _Slice = npt.NDArray[np.float32]
@@ -72,9 +69,9 @@ def unit_images(
 ) -> Float32[np.ndarray, "n s s"]:
     """`prepare` without its last step: square images in [0, 1], as training keeps them on disk."""
     windowed = _window(slices, spec)
-    ratio = noise_ratio(windowed)
-    if ratio is not None and ratio < NOISE_RATIO:
-        raise PixelError("noise", f"neighbouring pixels are unrelated: block variance {ratio:.2f}, white noise has 1")
+    if is_noise(windowed):
+        relation = neighbour_relation(windowed)
+        raise PixelError("noise", f"neighbouring pixels are unrelated ({relation:.2f}; 1 is white noise, 16 is smooth)")
     images = np.zeros((len(windowed), spec.size_px, spec.size_px), np.float32)
     for image, one in zip(images, windowed, strict=True):
         _fit(one, image, pixel_spacing_mm)
@@ -85,28 +82,6 @@ def standardise(images: Float32[np.ndarray, "n s s"], spec: PixelSpec) -> Float3
     """Images in [0, 1] as the encoder takes them in."""
     standard = (images - np.float32(spec.mean)) / np.float32(spec.std)
     return np.repeat(standard[:, np.newaxis], spec.channels, axis=1)
-
-
-def noise_ratio(slices: Sequence[Float32[np.ndarray, "h w"]]) -> float | None:
-    """Median over the slices of 16 times the variance of 4 x 4 block means over the variance of pixels.
-
-    1 for white noise of any distribution, 16 for a smooth image. None where no slice is large enough or varies.
-    """
-    ratios = [ratio for one in slices if (ratio := _noise_ratio(one)) is not None]
-    return float(np.median(ratios)) if ratios else None
-
-
-def _noise_ratio(one: _Slice) -> float | None:
-    block = _NOISE_BLOCK_PX
-    rows, columns = one.shape[0] // block, one.shape[1] // block
-    if rows < block or columns < block:
-        return None
-    whole = one[: rows * block, : columns * block]
-    variance = float(whole.var(dtype=np.float64))
-    if variance == 0:
-        return None
-    means = whole.reshape(rows, block, columns, block).mean(axis=(1, 3))
-    return float(means.var(dtype=np.float64)) * block * block / variance
 
 
 def _window(slices: Sequence[_Slice], spec: PixelSpec) -> list[_Slice]:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicom_factory import object_pixels
-from inference.pixels import PixelError, PixelSpec, noise_ratio, prepare, standardise, unit_images
+from inference.pixels import PixelError, PixelSpec, is_noise, prepare, standardise, unit_images
+from inference.pixels_noise import local_evenness, neighbour_relation
 
 EXACT = PixelSpec(size_px=4, low_percentile=0, high_percentile=100)
 
@@ -131,16 +132,33 @@ def test_a_noisy_image_is_still_an_image(sigma: float) -> None:
     assert prepare(images, PixelSpec(size_px=64)).shape == (4, 1, 64, 64)
 
 
+def test_a_phase_map_with_noise_around_a_phantom_is_an_image() -> None:
+    y, x = np.mgrid[-1:1:64j, -1:1:64j]
+    inside = x**2 + y**2 < 0.4
+    images = slices(*(np.where(inside, 2048 + 200 * x, RANDOM.integers(0, 4096, (64, 64))) for _ in range(4)))
+    relation, evenness = neighbour_relation(images), local_evenness(images)
+    assert relation == pytest.approx(1, abs=0.2)
+    assert evenness == pytest.approx(0, abs=0.01)
+    assert not is_noise(images)
+
+
 def test_one_slice_of_noise_among_images_is_let_through() -> None:
     images = [brain(0), brain(1), *slices(NOISE["rayleigh"]((64, 64)))]
     assert prepare(images, PixelSpec(size_px=64)).shape[0] == 3
 
 
-def test_noise_ratio_of_what_cannot_be_judged() -> None:
-    assert noise_ratio([]) is None
-    assert noise_ratio(slices(np.zeros((64, 64)))) is None
-    assert noise_ratio(slices(np.eye(8))) is None
-    assert noise_ratio(slices(np.tile(np.arange(64.0), (64, 1)))) == pytest.approx(16, rel=0.01)
+def test_what_cannot_be_judged_is_no_noise() -> None:
+    for images in ([], slices(np.zeros((64, 64))), slices(np.eye(8))):
+        assert neighbour_relation(images) is None
+        assert local_evenness(images) is None
+        assert not is_noise(images)
+
+
+def test_a_ramp_is_as_smooth_as_can_be() -> None:
+    ramp = slices(np.tile(np.arange(64.0), (64, 1)))
+    assert neighbour_relation(ramp) == pytest.approx(16, rel=0.01)
+    assert local_evenness(ramp) == pytest.approx(1)
+    assert not is_noise(ramp)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.pixels import PixelError, PixelSpec, noise_ratio, prepare, read_slices
+from inference.pixels import PixelError, PixelSpec, prepare, read_slices
 from inference.reasons import Refused
 from inference.sources import Instance, SourceFile, group, load
 from inference.stacks import Stack, choose, split
@@ -88,13 +88,10 @@ def test_every_stack_is_prepared_or_refused_as_expected(series: dict[str, Split]
         for stack in stacks:
             try:
                 slices = read_slices(choose(stack, 4), by_uid)
-                assert prepare(slices, spec, pixel_spacing_mm=stack.header.pixel_spacing_mm).shape[1:] == (1, 64, 64)
+                batch = prepare(slices, spec, pixel_spacing_mm=stack.header.pixel_spacing_mm)
+                assert batch.shape == (len(slices), 1, 64, 64)
             except PixelError as error:
                 refused[name] = error.reason.code
-                continue
-            ratio = noise_ratio(slices)
-            assert ratio is not None
-            assert ratio > 1.5, (name, stack.selector)
     assert refused == NO_IMAGE
 
 

@@ -74,20 +74,20 @@ def from_zip(path: Path) -> Iterator[SourceFile]:
         archive = zipfile.ZipFile(path)
         members = [member for member in archive.infolist() if not member.is_dir()]
     except (OSError, zipfile.BadZipFile) as error:
-        yield _refused(path, None, "unreadable", f"the zip archive cannot be opened: {error}")
+        yield refused_source(path, None, "unreadable", f"the zip archive cannot be opened: {error}")
         return
     if len(members) > MAX_MEMBERS:
-        yield _refused(
+        yield refused_source(
             path, None, "too-large", f"the zip archive has {len(members)} members; at most {MAX_MEMBERS} are read"
         )
         return
     for member in members:
         size, packed = member.file_size, max(1, member.compress_size)
         if member.flag_bits & 1:
-            yield _refused(path, member.filename, "unreadable", "the member is encrypted")
+            yield refused_source(path, member.filename, "unreadable", "the member is encrypted")
         elif size > MAX_MEMBER_BYTES or (size > SMALL_MEMBER_BYTES and size > MAX_MEMBER_RATIO * packed):
             rule = f"at most {MAX_MEMBER_BYTES} bytes, and {MAX_MEMBER_RATIO} times what it is packed, are unpacked"
-            yield _refused(
+            yield refused_source(
                 path, member.filename, "too-large", f"the member has {size} bytes packed in {packed}; {rule}"
             )
         else:
@@ -101,10 +101,10 @@ def from_dicomdir(path: Path) -> Iterator[SourceFile]:
         with source.open() as stream:
             dataset = parse(stream, source.size(stream)).dataset
     except ParseError as error:
-        yield _refused(path, None, error.code, str(error))
+        yield refused_source(path, None, error.code, str(error))
         return
     except OSError as error:
-        yield _refused(path, None, "unreadable", error.strerror or str(error))
+        yield refused_source(path, None, "unreadable", error.strerror or str(error))
         return
     folder = path.parent.resolve()
     for record in Elements(dataset).items(_RECORDS):
@@ -123,7 +123,7 @@ def _referenced(dicomdir: Path, folder: Path, components: tuple[str, ...]) -> So
     found = found.resolve()
     if not found.is_relative_to(folder) or found == folder:
         shown = "\\".join(components)[:64]
-        return _refused(
+        return refused_source(
             dicomdir,
             None,
             "unreadable",
@@ -157,6 +157,7 @@ def _unpack(archive: zipfile.ZipFile, member: str) -> bytes:
         raise OSError(f"the member of the archive cannot be unpacked: {error}") from error
 
 
-def _refused(path: Path, member: str | None, code: str, message: str) -> SourceFile:
+def refused_source(path: Path, member: str | None, code: str, message: str) -> SourceFile:
+    """A source of which it is known already why it cannot be read."""
     source = SourceFile(path=path, member=member)
     return SourceFile(path=path, member=member, refused=Refused(path=source.label, code=code, message=message))

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
-from inference.archives import SourceFile, from_dicomdir, from_zip, is_dicomdir, is_zip
+from inference.archives import SourceFile, from_dicomdir, from_zip, is_dicomdir, is_zip, refused_source
 from inference.header import FrameHeader, HeaderError, frame_headers
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 from inference.parsing import Parsed, ParseError, parse
@@ -74,8 +74,8 @@ def find(paths: Iterable[Path]) -> Iterator[SourceFile]:
     """Every file below `paths`, folders in sorted order, members of zip archives, files that a DICOMDIR refers to.
 
     Hidden files, links to folders and anything that is no regular file are passed over in folders; a DICOMDIR in a
-    folder is too, as its files are found anyway. A path that cannot be used is found with its refusal, which `load`
-    gives back.
+    folder is too, as its files are found anyway. A folder or an archive that cannot be used is found with its refusal,
+    which `load` gives back.
     """
     for path in paths:
         if path.is_dir():
@@ -122,13 +122,16 @@ def group(
 
 
 def _walk(folder: Path) -> Iterator[SourceFile]:
-    for parent, folders, names in os.walk(folder):
+    failures: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=failures.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent, name)
             if name.startswith(".") or is_dicomdir(path) or not path.is_file():
                 continue
             yield from from_zip(path) if is_zip(path) else (SourceFile(path=path),)
+    for failure in failures:
+        yield refused_source(Path(failure.filename), None, "unreadable", failure.strerror or str(failure))
 
 
 def _instance(source: SourceFile, parsed: Parsed) -> Instance:

@@ -6,11 +6,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from dicom_factory import enhanced_mr, mr_image, series, write, write_series
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MediaStorageDirectoryStorage
 
+from dicom_factory import enhanced_mr, mr_image, series, write, write_series
 from inference import archives
 from inference.reasons import Refused
 from inference.sources import Instance, SourceFile, find, group, load
@@ -50,6 +50,22 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert names(tmp_path) == []
     assert refusal(pipe).code == "unreadable"
     assert "not a regular file" in refusal(pipe).message
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(mr_image(), tmp_path / "open" / "1.dcm")
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def forbid(path: str) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", forbid)
+    image, closed = find([tmp_path])
+    assert image.path.name == "1.dcm"
+    assert (refusal(closed).code, refusal(closed).path) == ("unreadable", str(tmp_path / "closed"))
 
 
 def test_load_reads_the_header_and_locates_the_pixels(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -95,8 +95,7 @@ def _destination(folder: Path) -> Generator[int]:
 
     entity = ApplicationEntity(ae_title="DEMO")
     entity.add_supported_context(Comprehensive3DSRStorage)
-    start: Any = entity.start_server  # pyright: ignore[reportUnknownMemberType] - its handlers are untyped
-    server = start(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+    server = cast("Any", entity).start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
     try:
         yield int(server.server_address[1])
     finally:

@@ -1,6 +1,6 @@
-"""The demo study that the node ships: one simulated head, seven series, two of them with a wrong header.
+"""The demo study that the node ships: one simulated head, nine series, two of them with a wrong header.
 
-    python -m training.simulate.demo --labels LABELS --seed 20 --out dicom_node/demo_study
+python -m training.simulate.demo --labels LABELS --seed 20 --out dicom_node/demo_study
 """
 
 import argparse
@@ -16,16 +16,19 @@ from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from training.simulate import vendors
-from training.simulate.anatomy import label_files, load_head
-from training.simulate.dicom import datasets
-from training.simulate.protocols import Draw, by_name, scan
-from training.simulate.scan import Plane, Scan
+from training.simulate.dicom import enhanced
+from training.simulate.dicom.classic import datasets
+from training.simulate.dicom.corruptions import in_seconds, paste_header
+from training.simulate.people.head import drawn_head, head_from_labels, label_files, read_labels
+from training.simulate.physics.scan import Plane, Scan
+from training.simulate.protocols.catalogue import by_name, scan
+from training.simulate.protocols.draw import Draw
+from training.simulate.scanner.planning import person
 from training.simulate.series import simulate
-from training.simulate.tissues import parameters
 
-_VENDOR, _MODEL, _FIELD_T = "SIEMENS", "Skyra", 3.0
+_VENDOR, _MODEL, _FIELD_T = "Siemens Healthineers", "MAGNETOM Vida", 3.0
 _STAMP: Final = (2024, 1, 2, 10, 15, 0)  # of the files in the archive, so that it is the same bytes each time
+_VOXEL_MM: Final = 1.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,20 +40,22 @@ class Part:
     plane: Plane = "axial"
     slices: int = 20
     agent: bool = False
-    adc: bool = False
     syntax: UID = JPEG2000Lossless
+    enhanced: bool = False
 
 
 PARTS: Final = (
     Part(protocol="t1-mprage", description="t1_mprage_sag_p2_iso", plane="sagittal", slices=22),
     Part(protocol="t2-tse", description="t2_tse_tra_p2", syntax=JPEGLSLossless),
     Part(protocol="t2-flair", description="t2_tirm_tra_dark-fluid"),
-    Part(protocol="dwi", description="ep2d_diff_3scan_trace_p2_TRACEW", syntax=JPEGLSLossless),
-    Part(protocol="dwi", description="ep2d_diff_3scan_trace_p2_ADC", adc=True, syntax=RLELossless),
+    Part(protocol="dwi-trace", description="ep2d_diff_3scan_trace_p2_TRACEW", syntax=JPEGLSLossless),
+    Part(protocol="adc", description="ep2d_diff_3scan_trace_p2_ADC", syntax=RLELossless),
+    Part(protocol="t2star-gre", description="t2star_gre_tra", enhanced=True),
     Part(protocol="t1-se", description="t1_se_tra_post KM", agent=True),
     Part(protocol="t2-tse", description="t2_tse_cor", plane="coronal", syntax=JPEGLSLossless),
-    Part(protocol="t2-flair", description="t1_se_tra", syntax=JPEGLSLossless),
+    Part(protocol="t2-flair", description="t2_tirm_tra_dark-fluid"),
 )
+_PLAIN_T1: Final = Part(protocol="t1-se", description="t1_se_tra")
 
 
 def _scan(part: Part, rng: np.random.Generator) -> Scan:
@@ -58,44 +63,36 @@ def _scan(part: Part, rng: np.random.Generator) -> Scan:
         rng=rng, vendor=_VENDOR, model=_MODEL, field_t=_FIELD_T, region="head", plane=part.plane, agent=part.agent
     )
     drawn = scan(by_name(part.protocol), draw)
-    sampling = replace(drawn.sampling, zero_fill=1.5 if drawn.technique == "dwi" else 1.0, snr=60.0, thickness_mm=min(drawn.sampling.thickness_mm, 5.0))
-    if drawn.technique != "dwi":
-        sampling = replace(sampling, voxel_mm=(1.05, 1.05))
-    physics = replace(drawn.physics, output="adc") if part.adc else drawn.physics
-    return replace(drawn, description=part.description, sampling=sampling, physics=physics)
+    sampling = replace(
+        drawn.sampling, zero_fill=1.0, snr=60.0, coils=1, thickness_mm=min(drawn.sampling.thickness_mm, 5.0)
+    )
+    if drawn.physics.kind != "spin-epi":
+        sampling = replace(sampling, voxel_mm=(_VOXEL_MM, _VOXEL_MM))
+    else:
+        sampling = replace(sampling, voxel_mm=(1.8, 1.8), zero_fill=1.6, partial_fourier=1.0, blur_ms=10.0)
+    return replace(drawn, description=part.description, sampling=sampling)
 
 
-def _wrong(instances: list[Dataset], header_of: list[Dataset] | None) -> None:
-    """Make the headers lie: TE in seconds, or the whole acquisition header of another series."""
-    for dataset in instances:
-        if header_of is None:
-            dataset.EchoTime = f"{float(dataset.EchoTime) / 1000.0:.6g}"
-            continue
-        for keyword in ("ScanningSequence", "SequenceVariant", "ScanOptions", "EchoTime", "RepetitionTime", "FlipAngle",
-                        "EchoTrainLength", "InversionTime", "SeriesDescription", "ProtocolName", "ImageType"):  # fmt: skip
-            if keyword in header_of[0]:
-                setattr(dataset, keyword, header_of[0][keyword].value)
-            elif keyword in dataset:
-                delattr(dataset, keyword)
-
-
-def study(labels: Path, seed: int) -> list[list[Dataset]]:
-    """The series of the demo study, uncompressed."""
+def study(labels: Path | None, seed: int) -> list[list[Dataset]]:
+    """The series of the demo study, uncompressed; without labels the head is drawn."""
     rng = np.random.default_rng(seed)
-    head = load_head(label_files(labels)[seed % 16], seed)
-    tissue = parameters(_FIELD_T, rng)
+    if labels is None:
+        head = drawn_head(rng)
+    else:
+        files = label_files(labels)
+        head = head_from_labels(read_labels(files[seed % len(files)]), rng)
+    patient = person(head, _FIELD_T, rng, warp_mm=0.0)
+    name = f"demo {seed}"
     result: list[list[Dataset]] = []
     for number, part in enumerate(PARTS, start=1):
-        made = simulate(head, _scan(part, rng), seed=seed * 100 + number, slices=part.slices, tissue=tissue)
-        result.append(datasets(made, study=f"demo {seed}", number=number))
-    plain_t1 = _scan(Part(protocol="t1-se", description=PARTS[-1].description), rng)
-    other = Dataset()
-    other.update({})
-    for keyword, value in vendors.header(plain_t1).items():
-        setattr(other, keyword, value)
-    other.SeriesDescription = other.ProtocolName = plain_t1.description
-    _wrong(result[-2], None)
-    _wrong(result[-1], [other])
+        made = simulate(patient, _scan(part, rng), seed=seed * 100 + number, slices=part.slices)
+        if part.enhanced:
+            result.append([enhanced.dataset(made, study=name, number=number)])
+        else:
+            result.append(datasets(made, study=name, number=number))
+    plain = simulate(patient, _scan(_PLAIN_T1, rng), seed=seed, slices=1)
+    result[-2] = in_seconds(result[-2], "EchoTime")
+    result[-1] = paste_header(result[-1], datasets(plain, study=name, number=0)[0])
     return result
 
 
@@ -113,8 +110,8 @@ def write(series: list[list[Dataset]], path: Path) -> None:
 
 def main() -> None:
     """Write the demo study."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--labels", type=Path, required=True, help="folder of head label maps")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--labels", type=Path, default=None, help="folder of head label maps; without, a head is drawn")
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("dicom_node/demo_study"))
     options = parser.parse_args()

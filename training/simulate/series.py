@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.simulate.imaging import Quality, images
-from training.simulate.planning import draw_faults, person, plan, stack_offsets
-from training.simulate.render import Person, View
-from training.simulate.scan import Scan
+from training.simulate.physics.scan import Scan
+from training.simulate.scanner.imaging import Quality, images
+from training.simulate.scanner.planning import draw_faults, person, plan, stack_offsets
+from training.simulate.scanner.render import Person, View
 
 _FINE = Quality(oversampling=1.5, sub_slices=6)
 

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from inference.captions import Caption
 from inference.pixels import PixelError, PixelSpec, unit_images
-from training.simulate.cast import Cast, CastSpec, training_labels
-from training.simulate.headers import caption_of
-from training.simulate.imaging import Quality, images
-from training.simulate.planning import draw_faults, person, plan
-from training.simulate.protocols import draw_protocol, draw_scan
-from training.simulate.scan import Scan
+from training.simulate.dicom.headers import caption_of
+from training.simulate.people.cast import Cast, CastSpec, training_labels
+from training.simulate.physics.scan import Scan
+from training.simulate.protocols.catalogue import draw_protocol, draw_scan
+from training.simulate.scanner.imaging import Quality, images
+from training.simulate.scanner.planning import draw_faults, person, plan
 
 # The reader looks at the middle 80 % of a stack.
 _DEPTH = 0.8
@@ -67,14 +67,22 @@ class SimulatedBatches:
     """The stream for one seed."""
 
     def __init__(
-        self, seed: int, spec: StreamSpec, *, labels: Path | None, device: torch.device | str = "cpu", drawn_only: bool = False
+        self,
+        seed: int,
+        spec: StreamSpec,
+        *,
+        labels: Path | None,
+        device: torch.device | str = "cpu",
+        drawn_only: bool = False,
     ) -> None:
         self.seed, self.spec, self.device = seed, spec, torch.device(device)
         paths = training_labels(labels, spec.leave_out)
         self._cast = Cast(seed=seed, labels=paths, spec=spec.cast, device=self.device, drawn_only=drawn_only)
         self._pixels = PixelSpec(size_px=spec.size_px)
         self._quality = Quality(
-            oversampling=spec.oversampling, sub_slices=spec.sub_slices, largest_matrix=round(spec.largest_matrix * spec.size_px)
+            oversampling=spec.oversampling,
+            sub_slices=spec.sub_slices,
+            largest_matrix=round(spec.largest_matrix * spec.size_px),
         )
 
     def steps(self, first: int = 0) -> Iterator[SimulatedBatch]:
@@ -94,13 +102,21 @@ class SimulatedBatches:
             scan, slices = self._series(step, number)
             labels = scan.labels
             row = LabelRow(
-                labels.contrast, labels.post_contrast, labels.fat_suppressed, labels.group, scan.region, scan.protocol, number
+                labels.contrast,
+                labels.post_contrast,
+                labels.fat_suppressed,
+                labels.group,
+                scan.region,
+                scan.protocol,
+                number,
             )
             pictures.append(slices)
             captions.extend([caption_of(scan)] * len(slices))
             rows.extend([row] * len(slices))
             scans.extend([scan] * len(slices))
-        return SimulatedBatch(torch.from_numpy(np.concatenate(pictures))[:, None].to(self.device), captions, rows, scans)
+        return SimulatedBatch(
+            torch.from_numpy(np.concatenate(pictures))[:, None].to(self.device), captions, rows, scans
+        )
 
     def _series(self, step: int, number: int) -> tuple[Scan, Float32[np.ndarray, "n s s"]]:
         """One series; drawn again in the rare case that its pixels would be refused (nothing but noise)."""
@@ -133,7 +149,12 @@ class SimulatedBatches:
 
 
 def batches(
-    seed: int, size_px: int, *, device: torch.device | str = "cpu", labels_dir: Path | None = None, spec: StreamSpec | None = None
+    seed: int,
+    size_px: int,
+    *,
+    device: torch.device | str = "cpu",
+    labels_dir: Path | None = None,
+    spec: StreamSpec | None = None,
 ) -> Iterator[SimulatedBatch]:
     """Batches from step 0; `spec` says what is in them (its size is replaced by `size_px`)."""
     from dataclasses import replace

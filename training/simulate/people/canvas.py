@@ -1,15 +1,15 @@
 """A canvas to draw bodies on: coordinates bent by noise, and shapes painted one over the other."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 
-from training.simulate.fields import noise_volume
-from training.simulate.tissues import Tissue
+from training.simulate.people.fields import fast_size, noise_volume
+from training.simulate.physics.tissues import Tissue
 
 Point = Sequence[float]
 Noise = Literal["grain", "lumps", "folds", "slow"]
@@ -25,7 +25,7 @@ class Canvas:
     def __init__(self, size_mm: Point, spacing_mm: float, rng: np.random.Generator, *, bend_mm: float = 3.0) -> None:
         self.rng = rng
         self.spacing_mm = spacing_mm
-        shape = tuple(int(next_fast_len(int(np.ceil(s / spacing_mm)), real=True)) for s in size_mm)
+        shape = tuple(fast_size(int(np.ceil(s / spacing_mm))) for s in size_mm)
         self._shape = shape
         self._noise: dict[Noise, Tensor] = {}
         axes = [(torch.arange(n) - (n - 1) / 2) * spacing_mm for n in shape]
@@ -57,7 +57,9 @@ class Canvas:
             total += part * part if power == 2.0 else part.abs_() ** power
         return total.sqrt_() if power == 2.0 else total ** (1.0 / power)
 
-    def column(self, centre: Tensor | float, front: Tensor | float, radii: tuple[float, float], power: float = 2.0) -> Tensor:
+    def column(
+        self, centre: Tensor | float, front: Tensor | float, radii: tuple[float, float], power: float = 2.0
+    ) -> Tensor:
         """A column along z whose centre (x, y) may change with z, in units of its radii."""
         across = ((self.x - centre) / radii[0]).abs() ** power + ((self.y - front) / radii[1]).abs() ** power
         return across ** (1.0 / power)
@@ -66,7 +68,7 @@ class Canvas:
         """Distance in mm from the line through the points."""
         axes = (self.x, self.y, self.z)
         nearest = torch.full(self._shape, torch.inf)
-        for start, end in zip(points[:-1], points[1:], strict=True):
+        for start, end in pairwise(points):
             along = [e - s for s, e in zip(start, end, strict=True)]
             length = sum(a * a for a in along)
             share = torch.zeros(self._shape)  # of the way from start to end, where the foot of each voxel lies

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from training.simulate.scan import PARAMETER_MAPS, Group, Labels, Physics, Plane, Sampling
+from training.simulate.physics.scan import PARAMETER_MAPS, Group, Labels, Physics, Plane, Sampling
 
 HEAD: Final = ("head",)
 SPINE: Final = ("neck", "lumbar-spine")
@@ -84,9 +84,7 @@ class Protocol:
     def labels(self, physics: Physics) -> Labels:
         """What the pixels show: fat is suppressed where a method for it was on and the pixels still show signal."""
         suppressed = physics.fat != "none" and physics.output not in PARAMETER_MAPS
-        return Labels(
-            contrast=self.contrast, post_contrast=physics.agent, fat_suppressed=suppressed, group=self.group
-        )
+        return Labels(contrast=self.contrast, post_contrast=physics.agent, fat_suppressed=suppressed, group=self.group)
 
 
 def null_ms(t1_ms: float, tr_ms: float) -> float:
@@ -123,7 +121,9 @@ def slices_2d(d: Draw, *, coarser: float = 1.0, blur_ms: float = 0.0) -> Samplin
 def volume_3d(d: Draw, *, coarser: float = 1.0, blur_ms: float = 0.0) -> Sampling:
     """Voxels of a three-dimensional scan: nearly isotropic in the head and in joints, slabs of 2 to 4 mm in the trunk."""
     trunk = d.region in TRUNK
-    voxel = d.between(1.0, 1.6, 2) if trunk else d.between(0.75, 1.1, 2) if d.region == "head" else d.between(0.5, 0.8, 2)
+    voxel = (
+        d.between(1.0, 1.6, 2) if trunk else d.between(0.75, 1.1, 2) if d.region == "head" else d.between(0.5, 0.8, 2)
+    )
     return Sampling(
         voxel_mm=(round(voxel * coarser * d.between(1.0, 1.25, 2), 3), round(voxel * coarser, 3)),
         thickness_mm=d.between(2.0, 4.0, 1) if trunk else d.between(0.8, 1.5, 1),

@@ -7,10 +7,20 @@ scanner dumps (ADNI, OASIS, IXI, fastMRI); fluid and fat are nulled by the formu
 from dataclasses import replace
 
 from inference import labels as names
-from training.simulate.draw import (
-    EVERYWHERE, HEAD, JOINTS, SPINE, TRUNK, Draw, Protocol, Recipe, null_ms, slices_2d, volume_3d,
+from training.simulate.physics.scan import FatMethod, Physics
+from training.simulate.protocols.draw import (
+    EVERYWHERE,
+    HEAD,
+    JOINTS,
+    SPINE,
+    TRUNK,
+    Draw,
+    Protocol,
+    Recipe,
+    null_ms,
+    slices_2d,
+    volume_3d,
 )  # fmt: skip
-from training.simulate.scan import FatMethod, Physics
 
 
 def _turbo(d: Draw, *, te_ms: float, tr_ms: float, echoes: int, fat: FatMethod = "none") -> Physics:
@@ -65,7 +75,9 @@ def t2_tse(d: Draw) -> Recipe:
 
 def t2_tse_fs(d: Draw) -> Recipe:
     """Turbo spin echo, T2, fat suppressed."""
-    physics = _turbo(d, te_ms=d.between(62, 110), tr_ms=d.between(2500, 7000), echoes=d.whole(7, 20), fat=_fat_method(d))
+    physics = _turbo(
+        d, te_ms=d.between(62, 110), tr_ms=d.between(2500, 7000), echoes=d.whole(7, 20), fat=_fat_method(d)
+    )
     return Recipe(physics=physics, sampling=slices_2d(d, blur_ms=d.between(10, 60)))
 
 
@@ -84,10 +96,14 @@ def pd_tse_fs(d: Draw) -> Recipe:
 def t2_space(d: Draw) -> Recipe:
     """Three-dimensional turbo spin echo with variable flips: the nominal TE is several times the effective one."""
     te = d.between(85, 130)
-    physics = _turbo(d, te_ms=te, tr_ms=d.between(2000, 3500), echoes=d.whole(60, 200), fat="saturation" if d.chance(0.2) else "none")
+    physics = _turbo(
+        d, te_ms=te, tr_ms=d.between(2000, 3500), echoes=d.whole(60, 200), fat="saturation" if d.chance(0.2) else "none"
+    )
     physics = replace(physics, train_ms=600.0, transfer=0.5, flip_deg=d.one_of(90, 120))
     nominal = te * d.between(1.1, 3.6, 2)
-    return Recipe(physics=physics, sampling=volume_3d(d, blur_ms=d.between(10, 50)), header={"EchoTime": round(nominal)})
+    return Recipe(
+        physics=physics, sampling=volume_3d(d, blur_ms=d.between(10, 50)), header={"EchoTime": round(nominal)}
+    )
 
 
 def _single_shot(d: Draw, fat: FatMethod) -> Recipe:
@@ -115,7 +131,9 @@ def flair(d: Draw) -> Recipe:
     """T2 FLAIR: the inversion time nulls fluid."""
     tr = d.between(6000, 11000)
     echoes = d.whole(12, 27)
-    physics = _turbo(d, te_ms=d.between(80, 145), tr_ms=tr, echoes=echoes, fat="saturation" if d.chance(0.4) else "none")
+    physics = _turbo(
+        d, te_ms=d.between(80, 145), tr_ms=tr, echoes=echoes, fat="saturation" if d.chance(0.4) else "none"
+    )
     ti = null_ms(4300, tr - physics.train_ms) * d.between(0.97, 1.05, 2)
     physics = replace(physics, kind="inversion", ti_ms=round(ti), agent=d.agent)
     return Recipe(physics=physics, sampling=slices_2d(d, blur_ms=d.between(10, 60)))
@@ -130,7 +148,9 @@ def flair_3d(d: Draw) -> Recipe:
         flip_deg=d.one_of(90, 120), agent=d.agent,
     )  # fmt: skip
     nominal = te * d.between(1.0, 3.6, 2)
-    return Recipe(physics=physics, sampling=volume_3d(d, blur_ms=d.between(10, 50)), header={"EchoTime": round(nominal)})
+    return Recipe(
+        physics=physics, sampling=volume_3d(d, blur_ms=d.between(10, 50)), header={"EchoTime": round(nominal)}
+    )
 
 
 def stir(d: Draw) -> Recipe:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.simulate.canvas import Canvas
-from training.simulate.tissues import Tissue
+from training.simulate.people.canvas import Canvas
+from training.simulate.physics.tissues import Tissue
 
 _T = Tissue
 _FAR = torch.tensor(1e3)  # mm; a distance that is never inside
@@ -47,7 +47,8 @@ def _femur(c: Canvas, size: float) -> tuple[Tensor, Tensor]:
     shaft = (c.x.square() + (c.y - 2 * size).square()).sqrt() - shaft_mm
     shaft = torch.where(c.z > 8 * size, shaft, _FAR)
     sides = [
-        (c.ellipsoid((s * 21 * size, -2 * size, 10 * size), (18 * size, 29 * size, 21 * size)) - 1.0) * 18 * size for s in (-1, 1)
+        (c.ellipsoid((s * 21 * size, -2 * size, 10 * size), (18 * size, 29 * size, 21 * size)) - 1.0) * 18 * size
+        for s in (-1, 1)
     ]
     return shaft, torch.minimum(*sides)
 
@@ -60,7 +61,9 @@ def _tibia(c: Canvas, size: float) -> Tensor:
 
 def _effusion(c: Canvas, condyles: Tensor, size: float) -> None:
     """A film of fluid in the joint, and sometimes a filled pouch above the patella."""
-    c.paint((condyles < c.between(1.5, 6.0)) & (c.z < 22 * size) & (c.noise() > c.between(-0.5, 1.2)), _T.SYNOVIAL_FLUID)
+    c.paint(
+        (condyles < c.between(1.5, 6.0)) & (c.z < 22 * size) & (c.noise() > c.between(-0.5, 1.2)), _T.SYNOVIAL_FLUID
+    )
     if c.chance(0.5):
         pouch = c.ellipsoid((0, 32 * size, 46 * size), (22 * size, c.between(3, 10), 22 * size))
         c.paint(pouch < 1, _T.SYNOVIAL_FLUID)
@@ -93,7 +96,9 @@ def ball_joint(rng: np.random.Generator) -> Canvas:
     head = c.ellipsoid((0, 0, 0), (radius, radius, radius))
     head_mm = (head - 1.0) * radius
     shaft = c.tube([(0, 0, 0), (radius * 0.9, 0, -radius * 0.9), (radius * 1.1, 0, -90)]) - c.between(11, 15)
-    socket = (c.ellipsoid((-radius * 1.5, 0, radius * 0.3), (radius * 0.9, radius * c.between(0.6, 1.1), radius * 1.4)) - 1.0) * radius
+    socket = (
+        c.ellipsoid((-radius * 1.5, 0, radius * 0.3), (radius * 0.9, radius * c.between(0.6, 1.1), radius * 1.4)) - 1.0
+    ) * radius
     c.bone(torch.maximum(socket, 3.5 - head_mm), cortex_mm=1.8, red_share=c.between(0.2, 0.7))
     c.paint((head_mm < c.between(2.5, 5)) & (head_mm > 0) & (c.noise() > c.between(0.0, 1.5)), _T.SYNOVIAL_FLUID)
     c.paint((head_mm < c.between(1.5, 3)) & (c.x < radius * 0.5), _T.CARTILAGE)
@@ -104,7 +109,9 @@ def ball_joint(rng: np.random.Generator) -> Canvas:
         angle = c.between(0, 2 * math.pi)
         far = (-70.0, 60 * math.cos(angle), 60 * math.sin(angle))
         near = (radius * 0.6, 0.95 * radius * math.cos(angle), 0.95 * radius * math.sin(angle))
-        c.paint(c.tube([near, tuple(0.5 * (a + b) for a, b in zip(near, far, strict=True))]) < c.between(2, 4), _T.LIGAMENT)
+        c.paint(
+            c.tube([near, tuple(0.5 * (a + b) for a, b in zip(near, far, strict=True))]) < c.between(2, 4), _T.LIGAMENT
+        )
     for tissue in (_T.ARTERY, _T.VEIN):
         y = c.between(25, 45)
         c.paint(c.tube([(-60, y, 60), (0, y, -20), (10, y - 10, -80)]) < c.between(2.5, 5), tissue)
@@ -123,11 +130,17 @@ def limb(rng: np.random.Generator) -> Canvas:
     if c.chance(0.5):
         bones.append((bones[0][0] + c.between(22, 34), bones[0][1] + c.between(-14, 14), c.between(5, 9)))
     for x, y, radius in bones:
-        c.bone((c.column(x, y, (radius, radius)) - 1.0) * radius, cortex_mm=c.between(2.5, 5.0), red_share=c.between(0, 0.2))
+        c.bone(
+            (c.column(x, y, (radius, radius)) - 1.0) * radius,
+            cortex_mm=c.between(2.5, 5.0),
+            red_share=c.between(0, 0.2),
+        )
     for _ in range(3):
         x, y = c.between(-25, 25), c.between(-30, 30)
         tissue = _T.ARTERY if c.chance(0.4) else _T.VEIN
-        c.paint(c.tube([(x, y, -110), (x + c.between(-8, 8), y, 110)]) < c.between(1.8, 4), tissue, over=(_T.MUSCLE, _T.FAT))
+        c.paint(
+            c.tube([(x, y, -110), (x + c.between(-8, 8), y, 110)]) < c.between(1.8, 4), tissue, over=(_T.MUSCLE, _T.FAT)
+        )
     return c
 
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from training.simulate import scanner
-from training.simulate.magnetisation import parameter_table, signal_table
-from training.simulate.planning import matrix
-from training.simulate.render import Person, Picture, View, sample
-from training.simulate.scan import PARAMETER_MAPS, Scan
-from training.simulate.scanner import Encoding, Faults
+from training.simulate.physics.magnetisation import parameter_table, signal_table
+from training.simulate.physics.scan import PARAMETER_MAPS, Scan
+from training.simulate.scanner import encoding as mr
+from training.simulate.scanner.encoding import Encoding, Faults
+from training.simulate.scanner.planning import matrix
+from training.simulate.scanner.render import Person, Picture, View, sample
 
 _MIP_PLANES = 12
 _MIP_SLAB_MM = 36.0
@@ -27,7 +27,9 @@ class Quality:
     largest_matrix: int | None = None  # acquired matrices are cut down to this; noise is averaged accordingly
 
 
-def images(person: Person, view: View, scan: Scan, faults: Faults, quality: Quality, generator: torch.Generator) -> Tensor:
+def images(
+    person: Person, view: View, scan: Scan, faults: Faults, quality: Quality, generator: torch.Generator
+) -> Tensor:
     """The images of a series as its output asks for them, float32 (n, rows, columns).
 
     Magnitudes and maps are positive in arbitrary units; phase and velocity are in [-pi, pi]; an ADC is in um2/ms.
@@ -37,19 +39,20 @@ def images(person: Person, view: View, scan: Scan, faults: Faults, quality: Qual
         return _projected(person, view, scan, faults, quality, generator)
     encoding = _encoding(view, scan, faults, quality, generator)
     if p.output in PARAMETER_MAPS:
-        return _parameter_map(person, view, encoding, scan, quality)
-    image = acquire(person, view, encoding, scan, quality)
+        return _parameter_map(person, view, encoding, quality)
+    image, sigma = acquire(person, view, encoding, quality)
+    floor = sigma * math.sqrt(2.0 * encoding.sampling.coils)  # what several coils hear where nothing is
     if p.output == "adc":
         plain = replace(encoding, physics=replace(p, b_s_mm2=0.0))
-        base = acquire(person, view, plain, scan, quality).abs()
-        return adc_map(base, image.abs(), p.b_s_mm2)
+        base, _ = acquire(person, view, plain, quality)
+        return adc_map(base.abs(), image.abs(), b_s_mm2=p.b_s_mm2, floor=3.0 * floor)
     if p.output in ("phase", "velocity"):
         return image.angle()
     if p.output == "swi":
         return _susceptibility_weighted(image)
     magnitude = image.abs()
     if faults.blank_background:
-        magnitude = torch.where(magnitude > 2.5 * _noise_level(magnitude), magnitude, 0.0)
+        magnitude = torch.where(magnitude > 2.0 * floor, magnitude, 0.0)
     return magnitude
 
 
@@ -75,19 +78,22 @@ def _sampled(person: Person, view: View, table: Tensor, encoding: Encoding, qual
     return sample(person, view, table, (fine[0], fine[1]), sub_slices=quality.sub_slices, generator=encoding.generator)
 
 
-def acquire(person: Person, view: View, encoding: Encoding, scan: Scan, quality: Quality) -> Tensor:
-    """One acquisition on the reconstructed matrix: complex for one coil, the sum of squares (real) for several."""
+def acquire(person: Person, view: View, encoding: Encoding, quality: Quality) -> tuple[Tensor, float]:
+    """One acquisition on the reconstructed matrix and the standard deviation of its noise.
+
+    The images are complex for one coil and the root of the sum of squares (real) for several.
+    """
     p, faults = encoding.physics, encoding.faults
     picture = _sampled(person, view, signal_table(p, person.tissue), encoding, quality)
-    image = scanner.complex_signal(picture, encoding)
+    image = mr.complex_signal(picture, encoding)
     n, h, w = image.shape
-    image = image * scanner.receive_profile((n, h, w), encoding)
-    if scanner.is_epi(p):
-        shift_px = scanner.epi_shift_px(picture, encoding)
-        image = scanner.distort(image, shift_px, along_rows=faults.phase_along_rows)
-    kspace = scanner.to_kspace(image, encoding)
+    image = image * mr.receive_profile((n, h, w), encoding)
+    if mr.is_epi(p):
+        shift_px = mr.epi_shift_px(picture, encoding)
+        image = mr.distort(image, shift_px, along_rows=faults.phase_along_rows)
+    kspace = mr.to_kspace(image, encoding)
     sigma = _reference(picture, p.b_s_mm2) / encoding.sampling.snr
-    return scanner.reconstruct(kspace, encoding, sigma=sigma, shape=_rebuilt(encoding, quality.largest_matrix))
+    return mr.reconstruct(kspace, encoding, sigma=sigma, shape=_rebuilt(encoding, quality.largest_matrix)), sigma
 
 
 def _reference(picture: Picture, b_s_mm2: float) -> float:
@@ -98,24 +104,19 @@ def _reference(picture: Picture, b_s_mm2: float) -> float:
     return mean * math.exp(b_s_mm2 * 0.75e-3)
 
 
-def _noise_level(magnitude: Tensor) -> float:
-    """A low quantile of the image, which is background in most."""
-    return float(torch.quantile(magnitude.flatten()[:: max(1, magnitude.numel() // 50_000)], 0.15)) + 1e-9
-
-
-def adc_map(base: Tensor, weighted: Tensor, b_s_mm2: float) -> Tensor:
-    """Apparent diffusion coefficient ln(S0 / Sb) / b in um2/ms; zero where there is no signal."""
+def adc_map(base: Tensor, weighted: Tensor, *, b_s_mm2: float, floor: float) -> Tensor:
+    """Apparent diffusion coefficient ln(S0 / Sb) / b in um2/ms; zero where S0 is below `floor`."""
     adc = torch.log(base.clamp_min(1e-9) / weighted.clamp_min(1e-9)) / (b_s_mm2 * 1e-3)
-    return torch.where(base > 4.0 * _noise_level(base), adc.clamp(0.0, 4.0), 0.0)
+    return torch.where(base > floor, adc.clamp(0.0, 4.0), 0.0)
 
 
-def _parameter_map(person: Person, view: View, encoding: Encoding, scan: Scan, quality: Quality) -> Tensor:
+def _parameter_map(person: Person, view: View, encoding: Encoding, quality: Quality) -> Tensor:
     """A fitted map: the parameter of what lies in the voxel, with the scatter of a fit, nothing where nothing was fitted."""
-    picture = _sampled(person, view, parameter_table(scan.physics, person.tissue), encoding, quality)
-    kspace = scanner.to_kspace(torch.complex(picture.water, torch.zeros_like(picture.water)), encoding)
+    picture = _sampled(person, view, parameter_table(encoding.physics, person.tissue), encoding, quality)
+    kspace = mr.to_kspace(torch.complex(picture.water, torch.zeros_like(picture.water)), encoding)
     single = replace(encoding, sampling=replace(encoding.sampling, coils=1))
     shape = _rebuilt(encoding, quality.largest_matrix)
-    noisy = scanner.reconstruct(kspace, single, sigma=1.0 / encoding.sampling.snr, shape=shape).real
+    noisy = mr.reconstruct(kspace, single, sigma=1.0 / encoding.sampling.snr, shape=shape).real
     outside = _resampled(picture.body, shape) < 0.5
     return torch.where(outside, 0.0, noisy).clamp(min=0.0)
 
@@ -128,13 +129,17 @@ def _susceptibility_weighted(image: Tensor) -> Tensor:
     """Magnitude times the fourth power of the phase mask (Haacke 2004, MRM 52:612)."""
     parts = torch.view_as_real(image).permute(0, 3, 1, 2)
     block = max(min(image.shape[-2:]) // 24, 2)
-    slow = interpolate(avg_pool2d(parts, block, ceil_mode=True), size=image.shape[-2:], mode="bicubic", align_corners=False)
+    slow = interpolate(
+        avg_pool2d(parts, block, ceil_mode=True), size=image.shape[-2:], mode="bicubic", align_corners=False
+    )
     phase = (image * torch.view_as_complex(slow.permute(0, 2, 3, 1).contiguous()).conj()).angle()
     mask = (1.0 - phase.clamp(min=0.0) / math.pi) ** 4
     return image.abs() * mask
 
 
-def _projected(person: Person, view: View, scan: Scan, faults: Faults, quality: Quality, generator: torch.Generator) -> Tensor:
+def _projected(
+    person: Person, view: View, scan: Scan, faults: Faults, quality: Quality, generator: torch.Generator
+) -> Tensor:
     """Maximum intensity projections of slabs round each slice."""
     steps = (torch.arange(_MIP_PLANES) + 0.5) / _MIP_PLANES - 0.5
     planes = tuple(offset + float(step) * _MIP_SLAB_MM for offset in view.offsets_mm for step in steps)

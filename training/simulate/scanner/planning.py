@@ -5,11 +5,11 @@ from typing import Final
 import numpy as np
 import torch
 
-from training.simulate.anatomy import Anatomy
-from training.simulate.render import Person, Vector, View
-from training.simulate.scan import Plane, Sampling, Scan
-from training.simulate.scanner import Faults, is_epi
-from training.simulate.tissues import parameters
+from training.simulate.people.anatomy import Anatomy
+from training.simulate.physics.scan import Plane, Sampling, Scan
+from training.simulate.physics.tissues import parameters
+from training.simulate.scanner.encoding import Faults, is_epi
+from training.simulate.scanner.render import Person, Vector, View
 
 # Right, down and normal of each plane in RAS, as radiology shows it: the patient's right on the left of the picture.
 _AXES: Final[dict[Plane, tuple[Vector, Vector, Vector]]] = {
@@ -20,7 +20,15 @@ _AXES: Final[dict[Plane, tuple[Vector, Vector, Vector]]] = {
 # Axis of the anatomy along down, right and normal.
 _AXIS_OF: Final[dict[Plane, tuple[int, int, int]]] = {"axial": (1, 0, 2), "coronal": (2, 0, 1), "sagittal": (2, 1, 0)}
 # Regions that are seen by a coil on one side of the body.
-_SURFACE_COIL: Final = {"lumbar-spine": 1.2, "neck": 0.5, "breast": 0.9, "shoulder": 0.8, "hip": 0.4, "pelvis": 0.4, "abdomen": 0.3}
+_SURFACE_COIL: Final = {
+    "lumbar-spine": 1.2,
+    "neck": 0.5,
+    "breast": 0.9,
+    "shoulder": 0.8,
+    "hip": 0.4,
+    "pelvis": 0.4,
+    "abdomen": 0.3,
+}
 
 
 def _triple(values: np.ndarray) -> Vector:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.simulate import limbs, trunk
-from training.simulate.anatomy import Anatomy, assemble
-from training.simulate.canvas import Canvas
-from training.simulate.lesions import add_body_lesion
-from training.simulate.tissues import Tissue
+from training.simulate.people import limbs, trunk
+from training.simulate.people.anatomy import Anatomy, assemble
+from training.simulate.people.canvas import Canvas
+from training.simulate.people.lesions import add_body_lesion
+from training.simulate.physics.tissues import Tissue
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +44,9 @@ def body(region: str, rng: np.random.Generator) -> Anatomy:
     canvas = spec.draw(rng)
     for _ in range(int(rng.choice([0, 1, 1, 2, 3]))):
         add_body_lesion(canvas.tissue, canvas.spacing_mm, rng)
-    return assemble(f"drawn-{region}", region, canvas.tissue, canvas.spacing_mm, rng, target=_target(canvas, spec.target_mm))
+    return assemble(
+        f"drawn-{region}", region, canvas.tissue, canvas.spacing_mm, rng, target=_target(canvas, spec.target_mm)
+    )
 
 
 def _target(canvas: Canvas, half_mm: tuple[float, float, float]) -> Tensor:
@@ -64,8 +66,10 @@ def test_object(rng: np.random.Generator) -> Anatomy:
     c = Canvas((210.0, 210.0, 170.0), 1.5, rng, bend_mm=0.0)
     round_bottle = c.chance(0.6)
     radius = c.between(70, 98)
-    distance = c.ellipsoid((0, 0, 0), (radius, radius, radius)) if c.chance(0.3) else torch.maximum(
-        c.column(0.0, 0.0, (radius, radius), 2.0 if round_bottle else 8.0), c.z.abs() / 78.0
+    distance = (
+        c.ellipsoid((0, 0, 0), (radius, radius, radius))
+        if c.chance(0.3)
+        else torch.maximum(c.column(0.0, 0.0, (radius, radius), 2.0 if round_bottle else 8.0), c.z.abs() / 78.0)
     )
     liquids = (Tissue.VEIN, Tissue.BILE, Tissue.BOWEL_CONTENT, Tissue.GLAND, Tissue.CYST, Tissue.FAT, Tissue.MUSCLE)
     c.paint(distance < 1, liquids[int(rng.integers(5))])

@@ -7,10 +7,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from training.simulate import signal
-from training.simulate.anatomy import level_deviations
-from training.simulate.scan import Physics
-from training.simulate.tissues import FACTS, Tissue, TissueParameters
+from training.simulate.people.anatomy import level_deviations
+from training.simulate.physics import signal
+from training.simulate.physics.scan import Physics
+from training.simulate.physics.tissues import FACTS, Tissue, TissueParameters
 
 # Relaxivity of gadolinium chelates in plasma in 1/(mM s), little changed from 1.5 to 3 T (Rohrer 2005).
 _R1, _R2 = 4.5, 5.2
@@ -102,7 +102,9 @@ def signal_table(p: Physics, tissue: TissueParameters) -> Tensor:
 def _by_level(columns: list[tuple[Tensor, Tensor]]) -> Tensor:
     """Every column at every level of texture, linear in it; rows in the order of an anatomy's codes."""
     levels = level_deviations().to(columns[0][0].device)
-    return torch.stack([(mean[:, None] + slope[:, None] * levels).flatten() for mean, slope in columns], dim=1).contiguous()
+    return torch.stack(
+        [(mean[:, None] + slope[:, None] * levels).flatten() for mean, slope in columns], dim=1
+    ).contiguous()
 
 
 def _body_and_shift(like: Tensor, p: Physics) -> list[tuple[Tensor, Tensor]]:

@@ -8,8 +8,8 @@ from pydicom.uid import MRImageStorage, generate_uid
 from inference.captions import Caption, caption
 from inference.claims import claim
 from inference.header import FrameHeader, frame_headers
-from training.simulate import vendors
-from training.simulate.scan import Scan
+from training.simulate.dicom import vendors
+from training.simulate.physics.scan import Scan
 
 BODY_PARTS: Final = {
     "head": "HEAD", "neck": "CSPINE", "lumbar-spine": "LSPINE", "knee": "KNEE", "shoulder": "SHOULDER", "hip": "HIP",
@@ -50,7 +50,9 @@ def _add_b_value(dataset: Dataset, scan: Scan) -> None:
         block.add_new(0x30, "SS", 14 if b == 0 else 3)
     else:
         dataset.DiffusionBValue = b
-        dataset.DiffusionDirectionality = "DIRECTIONAL" if scan.physics.directional else "ISOTROPIC" if b > 0 else "NONE"
+        dataset.DiffusionDirectionality = (
+            "DIRECTIONAL" if scan.physics.directional else "ISOTROPIC" if b > 0 else "NONE"
+        )
 
 
 def frame_header(scan: Scan) -> FrameHeader:

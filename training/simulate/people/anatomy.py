@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool3d
 
-from training.simulate.fields import field_shift_ppm, noise_volume, shimmed
-from training.simulate.tissues import FACTS, Tissue
+from training.simulate.people.fields import field_shift_ppm, noise_volume, shimmed
+from training.simulate.physics.tissues import FACTS, Tissue
 
 _FIELD_GRID_MM: Final = 4.0
 _FIBRE_SIZE: Final = 24
@@ -112,7 +112,14 @@ def box_of(mask: Tensor) -> tuple[tuple[int, int], ...]:
 
 
 def assemble(
-    name: str, region: str, tissue: Tensor, spacing_mm: float, rng: np.random.Generator, *, target: Tensor, margin_mm: float = 0.0
+    name: str,
+    region: str,
+    tissue: Tensor,
+    spacing_mm: float,
+    rng: np.random.Generator,
+    *,
+    target: Tensor,
+    margin_mm: float = 0.0,
 ) -> Anatomy:
     """An anatomy from its tissues; `target` (boolean, like `tissue`) is what is planned on and shimmed over."""
     susceptibility = torch.tensor([FACTS[t].susceptibility_ppm for t in Tissue], dtype=torch.float32)

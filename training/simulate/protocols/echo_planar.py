@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from inference import labels as names
-from training.simulate.draw import HEAD, Draw, Protocol, Recipe, echo_planar, slices_2d
-from training.simulate.scan import Output, Physics, Sampling
+from training.simulate.physics.scan import Output, Physics, Sampling
+from training.simulate.protocols.draw import HEAD, Draw, Protocol, Recipe, echo_planar, slices_2d
 
 _DIFFUSION_REGIONS = (*HEAD, "abdomen", "pelvis", "breast", "neck", "lumbar-spine")
 
@@ -59,7 +59,11 @@ def _spin_epi(d: Draw, b_s_mm2: float, *, directional: bool = False, output: Out
 
 
 def _b(d: Draw) -> float:
-    return d.one_of(700, 800, 1000, 1000, 1200, 1500, 2000) if d.region == "head" else d.one_of(400, 500, 600, 800, 800, 1000, 1400)
+    return (
+        d.one_of(700, 800, 1000, 1000, 1200, 1500, 2000)
+        if d.region == "head"
+        else d.one_of(400, 500, 600, 800, 800, 1000, 1400)
+    )
 
 
 def b_zero(d: Draw) -> Recipe:
@@ -85,7 +89,9 @@ def adc(d: Draw) -> Recipe:
 def anisotropy(d: Draw) -> Recipe:
     """Fractional anisotropy."""
     recipe = _spin_epi(d, 1000.0, output="anisotropy")
-    return replace(recipe, sampling=replace(recipe.sampling, snr=d.logarithmic(8, 30), partial_fourier=1.0, blur_ms=0.0))
+    return replace(
+        recipe, sampling=replace(recipe.sampling, snr=d.logarithmic(8, 30), partial_fourier=1.0, blur_ms=0.0)
+    )
 
 
 def _relaxation(d: Draw, output: Output) -> Recipe:

@@ -4,13 +4,13 @@ from typing import Final
 
 import numpy as np
 
-from training.simulate.descriptions import describe
-from training.simulate.draw import Draw, Protocol
-from training.simulate.protocols_epi import ECHO_PLANAR
-from training.simulate.protocols_gradient import GRADIENT_ECHO
-from training.simulate.protocols_spin import SPIN_ECHO
-from training.simulate.scan import Plane, Scan
-from training.simulate.vendors import MODELS, family
+from training.simulate.dicom.descriptions import describe
+from training.simulate.dicom.vendors import MODELS, family
+from training.simulate.physics.scan import Plane, Scan
+from training.simulate.protocols.draw import Draw, Protocol
+from training.simulate.protocols.echo_planar import ECHO_PLANAR
+from training.simulate.protocols.gradient_echo import GRADIENT_ECHO
+from training.simulate.protocols.spin_echo import SPIN_ECHO
 
 PROTOCOLS: Final[tuple[Protocol, ...]] = (*SPIN_ECHO, *GRADIENT_ECHO, *ECHO_PLANAR)
 
@@ -49,19 +49,19 @@ def draw_protocol(region: str, rng: np.random.Generator) -> Protocol:
     return families[int(rng.choice(len(families), p=weights / weights.sum()))]
 
 
-def draw_scanner(protocol: Protocol, rng: np.random.Generator) -> tuple[str, str, float]:
-    """Vendor, model and field of a scanner that has the protocol."""
+def draw_scanner(protocol: Protocol, region: str, rng: np.random.Generator) -> tuple[str, str, float]:
+    """Vendor, model and field of a scanner that has the protocol; 7 T is for heads and knees."""
     makers = [v for v in _VENDOR_SHARE if not protocol.vendors or family(v) in protocol.vendors]
     shares = np.array([_VENDOR_SHARE[v] for v in makers])
     vendor = makers[int(rng.choice(len(makers), p=shares / shares.sum()))]
-    models = MODELS[vendor]
+    models = [m for m in MODELS[vendor] if m[1] < 5.0 or region in ("head", "knee")]
     model, field_t = models[int(rng.integers(len(models)))]
     return vendor, model, field_t
 
 
 def draw_scan(protocol: Protocol, region: str, rng: np.random.Generator) -> Scan:
     """One series of a family in a region: scanner, plane and every parameter."""
-    vendor, model, field_t = draw_scanner(protocol, rng)
+    vendor, model, field_t = draw_scanner(protocol, region, rng)
     shares = _EPI_PLANE_SHARE if protocol in ECHO_PLANAR else _PLANE_SHARE[region]
     plane = _PLANES[int(rng.choice(3, p=shares))]
     agent = bool(rng.random() < protocol.agent_share)

@@ -7,18 +7,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.simulate.anatomy import is_any
-from training.simulate.fields import noise_volume
-from training.simulate.tissues import Tissue
+from training.simulate.people.anatomy import is_any
+from training.simulate.people.fields import noise_volume
+from training.simulate.physics.tissues import Tissue
 
 _T = Tissue
 _PARENCHYMA: Final = (_T.WHITE_MATTER, _T.GREY_MATTER, _T.DEEP_GREY)
 
 
-def blob(tissue: Tensor, centre: np.ndarray, radius_mm: float, spacing_mm: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def blob(
+    tissue: Tensor, centre: np.ndarray, radius_mm: float, spacing_mm: float, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
     """A view of the box round `centre` (voxels) and the distance in it, in units of the radius, roughened by noise."""
     reach = round(2.4 * radius_mm / spacing_mm) + 2
-    box = tuple(slice(max(int(c) - reach, 0), min(int(c) + reach + 1, n)) for c, n in zip(centre, tissue.shape, strict=True))
+    box = tuple(
+        slice(max(int(c) - reach, 0), min(int(c) + reach + 1, n)) for c, n in zip(centre, tissue.shape, strict=True)
+    )
     inside = tissue[box]
     axes = [torch.arange(s.start, s.stop) - float(c) for s, c in zip(box, centre, strict=True)]
     stretch = rng.uniform(0.7, 1.3, 3)
@@ -43,7 +47,9 @@ def add_brain_lesion(tissue: Tensor, spacing_mm: float, rng: np.random.Generator
     kinds[int(rng.integers(len(kinds)))](tissue, spacing_mm, rng)
 
 
-def _place(tissue: Tensor, radius_mm: float, spacing_mm: float, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor] | None:
+def _place(
+    tissue: Tensor, radius_mm: float, spacing_mm: float, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor] | None:
     centre = somewhere(tissue, _PARENCHYMA, rng)
     if centre is None:
         return None

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, grid_sample, interpolate
 
-from training.simulate import magnetisation as columns
-from training.simulate.anatomy import Anatomy
-from training.simulate.tissues import TissueParameters
+from training.simulate.people.anatomy import Anatomy
+from training.simulate.physics import magnetisation as columns
+from training.simulate.physics.tissues import TissueParameters
 
 Vector = tuple[float, float, float]
 # The field map and the warp change slowly: they are looked up on a grid this many times coarser than the picture.
@@ -70,7 +70,9 @@ def _axes(person: Person, view: View, shape: tuple[int, int]) -> list[tuple[floa
 def _points(person: Person, view: View, shape: tuple[int, int], offsets_mm: Tensor) -> list[Tensor]:
     """Coordinates in mm of (n, h, w) points of slices at the given offsets, in the anatomy."""
     out = offsets_mm[:, None, None]
-    return [middle + out * normal + rows[:, None] + columns for middle, normal, rows, columns in _axes(person, view, shape)]
+    return [
+        middle + out * normal + rows[:, None] + columns for middle, normal, rows, columns in _axes(person, view, shape)
+    ]
 
 
 def _lookup(volumes: Tensor, anatomy: Anatomy, points: list[Tensor]) -> Tensor:

@@ -8,9 +8,16 @@ from typing import Final
 import numpy as np
 import torch
 
-from training.simulate.anatomy import Anatomy, stripped
-from training.simulate.head import HeadLabels, drawn_head, head_from_labels, label_files, mni152_head, read_labels
-from training.simulate.phantoms import REGIONS, body
+from training.simulate.people.anatomy import Anatomy, stripped
+from training.simulate.people.bodies import REGIONS, body
+from training.simulate.people.head import (
+    HeadLabels,
+    drawn_head,
+    head_from_labels,
+    label_files,
+    mni152_head,
+    read_labels,
+)
 
 HEAD: Final = "head"
 

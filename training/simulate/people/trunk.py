@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.simulate.canvas import Canvas
-from training.simulate.tissues import Tissue
+from training.simulate.people.canvas import Canvas
+from training.simulate.physics.tissues import Tissue
 
 _T = Tissue
 
@@ -23,7 +23,9 @@ def _spine(c: Canvas, *, front: Tensor | float, body: tuple[float, float, float]
     canal = c.column(0.0, canal_y, (c.between(9, 12), c.between(7, 9)))
     behind = canal_y - 14.0
     arch = (c.column(0.0, canal_y, (18.0, 15.0)) < 1) & (place.abs() < high * 0.35)
-    spinous = ((c.x.abs() < 4.5) & (c.y < canal_y - 7) & (c.y > behind - c.between(14, 26))) & (place.abs() < high * 0.32)
+    spinous = ((c.x.abs() < 4.5) & (c.y < canal_y - 7) & (c.y > behind - c.between(14, 26))) & (
+        place.abs() < high * 0.32
+    )
     facets = (c.column(14.0, canal_y - 6, (9, 8)) < 1) | (c.column(-14.0, canal_y - 6, (9, 8)) < 1)
     c.paint((c.x.abs() < 5) & (c.y < canal_y - 6) & (c.y > behind - 22), _T.FAT)
     c.paint((c.x.abs() < 1.6) & (c.y < canal_y - 6) & (c.y > behind - 22), _T.LIGAMENT)
@@ -88,7 +90,13 @@ def neck(rng: np.random.Generator) -> Canvas:
         c.paint(c.column(side * 27.0, 14.0, (3.6, 3.6)) < 1, _T.ARTERY)
         c.paint(c.column(side * 33.0, 10.0, (c.between(3, 6), 5)) < 1, _T.VEIN)
         c.paint(c.column(side * 16.0, curve, (1.8, 1.8)) < 1, _T.ARTERY)
-    _spine(c, front=curve, body=(c.between(19, 26), c.between(15, 19), c.between(13, 17)), disc_mm=c.between(3, 6), cord=True)
+    _spine(
+        c,
+        front=curve,
+        body=(c.between(19, 26), c.between(15, 19), c.between(13, 17)),
+        disc_mm=c.between(3, 6),
+        cord=True,
+    )
     return c
 
 
@@ -105,7 +113,9 @@ def _kidney(c: Canvas, side: float) -> None:
     kidney = c.ellipsoid(centre, (radius, radius * 0.9, radius * 1.8))
     c.paint(kidney < 1, _T.RENAL_CORTEX)
     c.paint((kidney < 0.72) & (c.noise("grain") > 0), _T.RENAL_MEDULLA)
-    c.paint(c.ellipsoid((centre[0] - side * 9, centre[1], centre[2]), (radius * 0.5, radius * 0.35, radius)) < 1, _T.FAT)
+    c.paint(
+        c.ellipsoid((centre[0] - side * 9, centre[1], centre[2]), (radius * 0.5, radius * 0.35, radius)) < 1, _T.FAT
+    )
     c.paint(c.ellipsoid((centre[0] - side * 10, centre[1], centre[2]), (4, 4, 10)) < 1, _T.URINE)
 
 
@@ -117,7 +127,9 @@ def abdomen(rng: np.random.Generator) -> Canvas:
     inside = c.envelope(outline, fat_mm=c.between(8, 40), skin_mm=2.3)
     c.muscles(inside, fat_share=0.2)
     spine_y = -deep + c.between(52, 62)
-    cavity = (c.column(0.0, 12.0, (wide - 45, deep - 38), 2.5) < 1) | (c.ellipsoid((0, -20, 0), (wide - 60, deep - 45, 300)) < 1)
+    cavity = (c.column(0.0, 12.0, (wide - 45, deep - 38), 2.5) < 1) | (
+        c.ellipsoid((0, -20, 0), (wide - 60, deep - 45, 300)) < 1
+    )
     c.paint(cavity & inside, _T.FAT)
     bowel = cavity & (c.z < 20)
     loops = c.noise()
@@ -132,7 +144,11 @@ def abdomen(rng: np.random.Generator) -> Canvas:
     for x, tissue, radius in ((6.0, _T.ARTERY, 10.0), (-16.0, _T.VEIN, 11.0)):
         c.paint(c.column(x, spine_y + 30, (radius, radius)) < 1, tissue)
     _vertebra_behind(c, spine_y)
-    ribs = (outline > -c.between(26, 34)) & (outline < -c.between(12, 18)) & (torch.remainder(c.z + 0.35 * c.y.abs(), 27) < 10)
+    ribs = (
+        (outline > -c.between(26, 34))
+        & (outline < -c.between(12, 18))
+        & (torch.remainder(c.z + 0.35 * c.y.abs(), 27) < 10)
+    )
     c.paint(ribs & inside & (c.z > -20), _T.CORTICAL_BONE)
     c.paint(ribs & inside & (c.z > -20) & (c.noise("grain") > -0.7), _T.RED_MARROW)
     return c
@@ -140,13 +156,17 @@ def abdomen(rng: np.random.Generator) -> Canvas:
 
 def _upper_organs(c: Canvas, wide: float, deep: float) -> None:
     """The patient's right is at negative x: liver and gall bladder there, spleen and stomach on the left."""
-    stomach = c.ellipsoid((c.between(35, 60), c.between(20, 45), c.between(15, 45)), (c.between(28, 45), c.between(22, 35), 38))
+    stomach = c.ellipsoid(
+        (c.between(35, 60), c.between(20, 45), c.between(15, 45)), (c.between(28, 45), c.between(22, 35), 38)
+    )
     c.paint(stomach < 1.12, _T.BOWEL_WALL)
     c.paint(stomach < 1.0, _T.BOWEL_CONTENT)
     if c.chance(0.6):
         c.paint((stomach < 1.0) & (c.y > c.between(20, 45)), _T.AIR)
     c.paint(c.tube([(-20, 10, -8), (15, 0, 5), (60, -25, 18)]) < c.between(8, 14), _T.PANCREAS)
-    spleen = c.ellipsoid((wide - c.between(48, 58), -deep * 0.35, c.between(10, 40)), (c.between(22, 32), c.between(38, 50), 48))
+    spleen = c.ellipsoid(
+        (wide - c.between(48, 58), -deep * 0.35, c.between(10, 40)), (c.between(22, 32), c.between(38, 50), 48)
+    )
     c.paint(spleen < 1, _T.SPLEEN)
     liver = torch.minimum(
         c.ellipsoid((-wide + c.between(80, 95), 0, 25), (c.between(62, 78), deep * 0.72, 85), 2.4),
@@ -232,7 +252,9 @@ def _prostate(c: Canvas) -> None:
 
 def _uterus(c: Canvas) -> None:
     tilt = c.between(-0.5, 0.5)
-    body = c.ellipsoid((c.between(-8, 8), -8 + 20 * tilt, 10), (c.between(22, 32), c.between(18, 26), c.between(30, 42)))
+    body = c.ellipsoid(
+        (c.between(-8, 8), -8 + 20 * tilt, 10), (c.between(22, 32), c.between(18, 26), c.between(30, 42))
+    )
     c.paint(body < 1, _T.TRANSITION_ZONE)
     c.paint((body < 0.45) & (body > 0.3), _T.MUSCLE)
     c.paint(body < 0.3, _T.MUCOSA)
@@ -269,5 +291,3 @@ def breast(rng: np.random.Generator) -> Canvas:
     c.paint(heart < 1, _T.MUSCLE)
     c.paint((heart < 0.75) & (c.noise() > -0.5), _T.ARTERY)
     return c
-
-

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.simulate.anatomy import Anatomy, assemble, brain_mask, dilated
-from training.simulate.fields import noise_volume
-from training.simulate.lesions import add_brain_lesion
-from training.simulate.tissues import Tissue
+from training.simulate.people.anatomy import Anatomy, assemble, brain_mask, dilated
+from training.simulate.people.fields import noise_volume
+from training.simulate.people.lesions import add_brain_lesion
+from training.simulate.physics.tissues import Tissue
 
 _T = Tissue
 

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from training.simulate.draw import Draw, Protocol
-from training.simulate.scan import Physics, Plane
-from training.simulate.vendors import family
+from training.simulate.dicom.vendors import family
+from training.simulate.physics.scan import Physics, Plane
+from training.simulate.protocols.draw import Draw, Protocol
 
 # Stems by protocol: Siemens', GE's, Philips', and what people type whatever the vendor.
 _STEMS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]]] = {

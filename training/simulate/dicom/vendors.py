@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from training.simulate.scan import PARAMETER_MAPS, Scan
+from training.simulate.physics.scan import PARAMETER_MAPS, Scan
 
 MODELS: Final[dict[str, tuple[tuple[str, float], ...]]] = {
     "SIEMENS": (("Avanto", 1.5), ("Aera", 1.5), ("Espree", 1.5), ("Skyra", 3.0), ("Verio", 3.0), ("TrioTim", 3.0), ("Prisma_fit", 3.0)),
@@ -144,7 +144,13 @@ def _writing(technique: str, maker: str) -> Writing:
     if maker in ("siemens", "ge", "philips"):
         return {"siemens": _SIEMENS, "ge": _GE, "philips": _PHILIPS}[maker][technique]
     siemens = _SIEMENS[technique]
-    echo = ("SE", "EP") if technique == "dwi" else ("GR", "EP") if technique in ("bold", "bolus", "asl") else siemens.sequence
+    echo = (
+        ("SE", "EP")
+        if technique == "dwi"
+        else ("GR", "EP")
+        if technique in ("bold", "bolus", "asl")
+        else siemens.sequence
+    )
     variant = ("SK",) if maker == "hitachi" and technique not in ("se", "balanced") else ("NONE",)
     if technique in ("balanced", "swi", "tof", "tof-mip") and maker != "hitachi":
         variant = ("SS",) if technique == "balanced" else ("SP",)
@@ -199,7 +205,14 @@ def image_type(scan: Scan) -> list[str]:
     if maker == "siemens":
         if scan.technique == "dwi":
             average = scan.physics.b_s_mm2 > 0 and not scan.physics.directional
-            return ["DERIVED" if average else "ORIGINAL", "PRIMARY", "DIFFUSION", "TRACEW" if average else "NONE", "ND", "NORM"]
+            return [
+                "DERIVED" if average else "ORIGINAL",
+                "PRIMARY",
+                "DIFFUSION",
+                "TRACEW" if average else "NONE",
+                "ND",
+                "NORM",
+            ]
         return list(_SIEMENS_TYPES.get(scan.technique, ("ORIGINAL", "PRIMARY", "M", "ND", "NORM")))
     if maker == "philips":
         if scan.technique in _PHILIPS_TYPES:

@@ -7,13 +7,19 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 
+def fast_size(size: int) -> int:
+    """The next size that a Fourier transform likes."""
+    found = next_fast_len(size, real=True)
+    return size if found is None else int(found)
+
+
 def noise_volume(shape: tuple[int, ...], rng: np.random.Generator, *, exponent: float) -> Tensor:
     """Gaussian noise of zero mean and unit variance whose amplitude falls as 1 / frequency^exponent.
 
     Periodic where every size is one that a Fourier transform likes (a product of 2, 3, 5, 7, 11); cut from a larger one
     elsewhere.
     """
-    sizes = tuple(int(next_fast_len(size, real=True)) for size in shape)
+    sizes = tuple(fast_size(size) for size in shape)
     white = torch.from_numpy(rng.standard_normal(sizes, dtype=np.float32))
     squared = torch.zeros(1)
     for axis, size in enumerate(sizes):
@@ -38,7 +44,7 @@ def field_shift_ppm(susceptibility_ppm: Tensor) -> Tensor:
     sides = [size // 2 for size in susceptibility_ppm.shape]
     padding = [side for side in reversed(sides) for _ in range(2)]
     extended = pad(susceptibility_ppm[None, None], padding, mode="replicate")[0, 0]
-    shape = [int(next_fast_len(size, real=True)) for size in extended.shape]
+    shape = [fast_size(size) for size in extended.shape]
     kx, ky, kz = torch.meshgrid(
         torch.fft.fftfreq(shape[0]), torch.fft.fftfreq(shape[1]), torch.fft.rfftfreq(shape[2]), indexing="ij"
     )

@@ -3,10 +3,19 @@
 from dataclasses import replace
 
 from inference import labels as names
-from training.simulate.draw import (
-    EVERYWHERE, HEAD, JOINTS, SPINE, TRUNK, Draw, Protocol, Recipe, slices_2d, volume_3d,
+from training.simulate.physics.scan import Physics, Sampling
+from training.simulate.protocols.draw import (
+    EVERYWHERE,
+    HEAD,
+    JOINTS,
+    SPINE,
+    TRUNK,
+    Draw,
+    Protocol,
+    Recipe,
+    slices_2d,
+    volume_3d,
 )  # fmt: skip
-from training.simulate.scan import Physics, Sampling
 
 # Water and fat are opposed at 1 / (2 x 3.4 ppm) and in phase at twice that.
 _OPPOSED_MS_T = 1.5 * 2.3
@@ -106,7 +115,9 @@ def phase(d: Draw) -> Recipe:
         kind="spoiled", field_t=d.field_t, te_ms=te, tr_ms=d.between(400, 800) if te < 13 else round(te + 9.0),
         flip_deg=d.between(15, 70), output="phase",
     )  # fmt: skip
-    field_map = Sampling(voxel_mm=(d.between(2, 3.5, 1),) * 2, thickness_mm=d.between(2, 4, 1), snr=d.logarithmic(25, 80))
+    field_map = Sampling(
+        voxel_mm=(d.between(2, 3.5, 1),) * 2, thickness_mm=d.between(2, 4, 1), snr=d.logarithmic(25, 80)
+    )
     return Recipe(physics=physics, sampling=field_map if te < 13 else replace(volume_3d(d), thickness_mm=2.0))
 
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
-from training.simulate import signal
-from training.simulate.render import Picture
-from training.simulate.scan import Physics, Sampling
+from training.simulate.physics import signal
+from training.simulate.physics.scan import Physics, Sampling
+from training.simulate.scanner.render import Picture
 
 Size = tuple[int, int]
 
@@ -131,7 +131,9 @@ def receive_profile(shape: tuple[int, int, int], encoding: Encoding) -> Tensor:
         angle = 2 * math.pi * float(encoding.random(1))
         towards = rows * math.cos(angle) + columns * math.sin(angle)
         log_weight = log_weight + faults.near_coil * towards
-    log_weight = log_weight + faults.transmit_bias * torch.cos(0.5 * math.pi * (rows**2 + columns**2).sqrt().clamp(max=2.0))
+    log_weight = log_weight + faults.transmit_bias * torch.cos(
+        0.5 * math.pi * (rows**2 + columns**2).sqrt().clamp(max=2.0)
+    )
     along = torch.linspace(-0.5, 0.5, n, device=device)[:, None, None] * faults.receive_bias * c[5] if n > 1 else 0.0
     weight = torch.exp(log_weight[None] + along)
     return weight / weight.mean()
@@ -162,7 +164,9 @@ def _line_gain(lines: int, encoding: Encoding) -> Tensor:
         gain = gain * _motion(position, encoding)
     if sampling.partial_fourier < 1.0:
         read = torch.arange(lines, device=gain.device) >= round(lines * (1.0 - sampling.partial_fourier))
-        gain = gain * torch.where(read, 1.0, 0.6)  # what symmetry of k-space does not give back of the lines that were not read
+        gain = gain * torch.where(
+            read, 1.0, 0.6
+        )  # what symmetry of k-space does not give back of the lines that were not read
     return gain
 
 

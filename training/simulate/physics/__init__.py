@@ -1,0 +1,1 @@
+"""Tissues, signal equations, and what a sequence is."""

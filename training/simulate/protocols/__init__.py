@@ -1,0 +1,1 @@
+"""Families of sequences with the ranges of their parameters."""

@@ -1,0 +1,1 @@
+"""From a person and a view to images: planning, sampling, encoding, reconstruction."""

@@ -7,26 +7,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from dicom_factory import series
 from pydicom import Dataset
-from reading_factory import series_reading
 
+from dicom_factory import series
 from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
 from dicom_node.ledger.records import Job, Outcome, ReceivedInstance, ReportRow
 from dicom_node.ledger.store import Ledger
+from dicom_node.receive.part10 import read_file_meta
 from dicom_node.receive.quarantine import Quarantine
-from dicom_node.receive.spool import Spool
+from dicom_node.receive.spool import EncodedInstance, Spool
 from dicom_node.settings import WebSettings
 from dicom_node.web.app import WebServer, make_app
 from dicom_node.web.metrics import Metrics
 from dicom_node.web.site import Site
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 from inference.reading import SeriesReading, StackReading
+from reading_factory import series_reading
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 READER = "ab" * 32
@@ -92,6 +94,22 @@ class Node:
             )
             self.ledger.record_instance(instance, now=NOW, due_at=NOW)
         return SeriesInstanceUid(str(images[0].SeriesInstanceUID))
+
+    def keep(self, images: Sequence[Dataset]) -> None:
+        """Put the images into the spool, as the receiver would."""
+        for image in images:
+            file = BytesIO()
+            image.save_as(file, enforce_file_format=True)
+            meta = read_file_meta(file.getbuffer())
+            self.site.spool.store(
+                EncodedInstance(
+                    series_instance_uid=SeriesInstanceUid(str(image.SeriesInstanceUID)),
+                    sop_instance_uid=SopInstanceUid(str(image.SOPInstanceUID)),
+                    sop_class_uid=str(image.SOPClassUID),
+                    transfer_syntax_uid=meta.transfer_syntax_uid,
+                    data_set=file.getvalue()[meta.data_set_offset :],
+                )
+            )
 
     def claim(self, uid: SeriesInstanceUid) -> Job:
         """Take the series to read it."""
@@ -159,6 +177,7 @@ def make_site(folder: Path, **fields: Any) -> Site:
         "bundle": lambda: None,
         "clock": lambda: NOW,
         "settings": WebSettings(),
+        "secret": "of the tests",
     }
     return Site(**{**values, **fields})
 

@@ -54,11 +54,17 @@ def one(site: TheSite, series_instance_uid: UidInPath) -> JSONResponse:
 @router.post("/series/{series_instance_uid}/read", status_code=202, responses=_UNKNOWN)
 def read_again(site: TheSite, series_instance_uid: UidInPath) -> RequestedDocument:
     """Have a series read again, now; one that is being read is left at it."""
-    uid = SeriesInstanceUid(series_instance_uid)
-    if not site.ledger.request(uid, now=site.clock()):
+    request_reading(site, series_instance_uid)
+    state = known_series(site, series_instance_uid).summary.state
+    return RequestedDocument(
+        series_instance_uid=series_instance_uid, state="reading" if state == "reading" else "receiving"
+    )
+
+
+def request_reading(site: Site, uid: str) -> None:
+    """Make a series due; ProblemError 404 if the ledger does not know it."""
+    if not is_uid(uid) or not site.ledger.request(SeriesInstanceUid(uid), now=site.clock()):
         raise _unknown(uid)
-    state = known_series(site, uid).summary.state
-    return RequestedDocument(series_instance_uid=uid, state="reading" if state == "reading" else "receiving")
 
 
 def known_series(site: Site, uid: str) -> SeriesRecord:

@@ -1,15 +1,18 @@
-"""Every error of the HTTP interface is one JSON object that says what is wrong: {"error": {code, message}}."""
+"""Every error says what is wrong: to programs as one JSON object {"error": {code, message}}, to people as a page."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from dicom_node.errors import LedgerUnavailableError
+from dicom_node.web.templating import render
+
+_FOR_PROGRAMS: Final = ("/api/", "/healthz", "/readyz", "/metrics")
 
 
 class ProblemError(Exception):
@@ -31,19 +34,26 @@ def add_error_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, _answer)
 
 
-async def _answer(_request: Request, error: Exception) -> JSONResponse:
+async def _answer(request: Request, error: Exception) -> Response:
+    told, headers = _told(error)
+    if request.url.path.startswith(_FOR_PROGRAMS):
+        return problem(told.status, told.code, told.message, headers)
+    return render("problem.html", status=told.status, headers=headers, problem=told)
+
+
+def _told(error: Exception) -> tuple[ProblemError, Mapping[str, str] | None]:
     match error:
         case ProblemError():
-            return problem(error.status, error.code, error.message)
+            return error, None
         case RequestValidationError():
-            return problem(422, "invalid-parameter", _complaints(error.errors()))
+            return ProblemError(422, "invalid-parameter", _complaints(error.errors())), None
         case LedgerUnavailableError():
-            return problem(503, "ledger-unavailable", str(error), {"Retry-After": "5"})
+            return ProblemError(503, "ledger-unavailable", str(error)), {"Retry-After": "5"}
         case HTTPException():
             phrase = HTTPStatus(error.status_code).phrase
-            return problem(error.status_code, phrase.lower().replace(" ", "-"), phrase, error.headers)
+            return ProblemError(error.status_code, phrase.lower().replace(" ", "-"), phrase), error.headers
         case _:  # the server logs it with its type and place; its text may quote what it choked on
-            return problem(500, "internal-error", "the node failed to answer; its log says where")
+            return ProblemError(500, "internal-error", "the node failed to answer; its log says where"), None
 
 
 def _complaints(errors: Sequence[Mapping[str, Any]]) -> str:

@@ -1,13 +1,16 @@
 """What the web part is given, and how a request gets at it."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
 from dicom_node.ledger.store import Ledger
+from dicom_node.receive.files import write_whole
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.spool import Spool
 from dicom_node.settings import WebSettings
@@ -25,6 +28,15 @@ class Site:
     bundle: Callable[[], object]  # raises ValueError if the bundle that would read next is not whole
     clock: Callable[[], datetime]
     settings: WebSettings
+    secret: str  # signs the sessions; see `secret`
+
+
+def secret(file: Path) -> str:
+    """The secret of the node's sessions, kept in `file` so that they outlive a restart; made where there is none."""
+    if not file.exists():
+        write_whole(file, [secrets.token_urlsafe(32).encode()], replace=False)
+        file.chmod(0o600)
+    return file.read_text()
 
 
 def _site(request: Request) -> Site:

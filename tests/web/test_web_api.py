@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dicom_factory import uid
-from reading_factory import finding, read_stack, series_reading, unread_stack
-from web_node import NOW, READER, Node, images, make_site, outcome_of, served
 
+from dicom_factory import uid
 from dicom_node.errors import LedgerUnavailableError
 from dicom_node.ledger.records import SeriesSummary
 from dicom_node.ledger.store import Ledger
 from dicom_node.web.documents import PageDocument, SeriesDocument, SummaryDocument
 from inference.reading import Inconsistency
+from reading_factory import finding, read_stack, series_reading, unread_stack
+from web_node import NOW, READER, Node, images, make_site, outcome_of, served
 
 FLAGGED = Inconsistency(score=0.99, p_value=0.004, flagged=True)
 

@@ -5,9 +5,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from web_node import Node, images, make_site, served
 
 from dicom_node.receive.spool import Spool
+from web_node import Node, images, make_site, served
 
 HEADERS = {
     "x-content-type-options": "nosniff",

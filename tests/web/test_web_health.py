@@ -5,14 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from reading_factory import unread_stack
-from web_node import NOW, Node, images, make_site, served
 
 from dicom_node.ledger.records import ReceivedInstance
 from dicom_node.receive.quarantine import StoreRequest
 from dicom_node.receive.spool import Spool
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 from inference.manifest import BundleError
+from reading_factory import unread_stack
+from web_node import NOW, Node, images, make_site, served
 
 
 def figure(node: Node, name: str) -> float:

@@ -5,9 +5,9 @@ import threading
 import urllib.request
 
 import pytest
-from web_node import Site
 
 from dicom_node.web.app import WebServer, make_app
+from web_node import Site
 
 
 def test_a_port_of_its_own_is_known_once_it_started(site: Site) -> None:

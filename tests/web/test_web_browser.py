@@ -1,0 +1,133 @@
+"""The pages in a real browser: found, read and used as a person does, by mouse and by keyboard."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from inference.reading import Inconsistency
+from peers import program
+from reading_factory import contrast, finding, read_stack
+from web_node import Node, images
+
+pytestmark = pytest.mark.peer("chromium")
+
+FLAGGED = Inconsistency(score=0.99, p_value=0.004, flagged=True)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox does not run as root, which containers are.
+        options = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=program("chromium"), args=options)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def looking(browser: Browser, node: Node, *, width: int = 1180, scheme: str = "light") -> Iterator[Page]:
+    """A page in a window; what the browser complains of, and any request to another host, fails the test."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,  # type: ignore[arg-type]
+        base_url=node.url,
+    )
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: request.url.startswith(node.url) or complaints.append(request.url))
+    try:
+        yield page
+        assert complaints == []
+    finally:
+        context.close()
+
+
+@pytest.fixture
+def flagged(node: Node) -> str:
+    """A series to be checked, among others that are clean."""
+    for seed in range(3):
+        node.read(images(seed=seed))
+    shown = images(6, seed="flagged")
+    node.keep(shown)
+    header = {"EchoTime_ms": 0.098, "RepetitionTime_ms": 4000.0, "SeriesDescription_contrast": "T1"}
+    stack = read_stack(shown, inconsistency=FLAGGED, findings=(finding(),), header=header, contrast=contrast())
+    return node.read(shown, [stack]).series_instance_uid
+
+
+def test_a_person_finds_the_flagged_series_looks_and_has_it_read_again(
+    browser: Browser, node: Node, flagged: str
+) -> None:
+    with looking(browser, node) as page:
+        page.goto("/")
+        assert page.locator("tbody tr").count() == 4
+        page.get_by_label("Alarm").select_option("please check")
+        page.get_by_role("button", name="Show").click()
+        assert page.locator("tbody tr").count() == 1
+        page.locator("tbody a").click()
+        assert page.url.endswith(f"/series/{flagged}")
+        assert page.get_by_text("0.098 reads like seconds").is_visible()
+        picture = page.get_by_role("img", name="Slices of stack 0")
+        picture.scroll_into_view_if_needed()
+        page.wait_for_function("image => image.complete && image.naturalWidth > 300", arg=picture.element_handle())
+        with page.expect_download() as download:
+            node.site.spool.report_path(record_report(node, flagged)).write_bytes(b"DICOM")
+            page.get_by_role("link", name="Structured Report").click()
+        assert download.value.suggested_filename.endswith(".dcm")
+        page.get_by_role("button", name="Read again").click()
+        page.wait_for_url(f"**/series/{flagged}")
+        assert page.get_by_text("waiting to be read").is_visible()
+        assert page.get_by_role("button", name="Read again").is_disabled()
+
+
+def record_report(node: Node, series: str) -> str:
+    record = node.ledger.series(series)  # type: ignore[arg-type]
+    assert record is not None
+    return record.reports[-1].sop_instance_uid
+
+
+def test_the_keyboard_is_enough(browser: Browser, node: Node, flagged: str) -> None:
+    with looking(browser, node) as page:
+        page.goto("/")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        page.keyboard.press("Enter")
+        for _ in range(3):  # two filters and their button
+            page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.getAttribute('href')") == f"/series/{flagged}"
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/series/{flagged}")
+
+
+@pytest.mark.parametrize("path", ["/", "/series/{flagged}", "/series/1.2.3"])
+def test_a_narrow_window_needs_no_scrolling_sideways(browser: Browser, node: Node, flagged: str, path: str) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 700}, base_url=node.url)
+    page = context.new_page()
+    page.goto(path.format(flagged=flagged))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    cells = (
+        "[...document.querySelectorAll('.worklist td, h1, code, button')].map(one => one.getBoundingClientRect().right)"
+    )
+    assert max(page.evaluate(cells)) <= 360
+    context.close()
+
+
+def test_dark_and_light_are_both_readable(browser: Browser, node: Node, flagged: str) -> None:
+    def brightness(colour: str) -> float:
+        return sum(float(part) for part in colour.strip("rgb()").split(",")[:3]) / 3
+
+    for scheme, ground_is_dark in (("light", False), ("dark", True)):
+        with looking(browser, node, scheme=scheme) as page:
+            page.goto(f"/series/{flagged}")
+            page.wait_for_load_state("networkidle")
+            ground = brightness(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+            text = brightness(page.evaluate("getComputedStyle(document.body).color"))
+            assert (ground < 64) == ground_is_dark
+            assert abs(ground - text) > 128

@@ -22,6 +22,7 @@ from inference.stacks import ChosenSlice
 JPEGExtended12BitDecoder.add_plugin("gdcm-12", ("inference.jpeg12", "decode_frame"))
 
 LIMITS: Final = PixelLimits()
+_SMALL_BYTES: Final = 1 << 16
 
 # What pydicom's decoders and its encapsulation raise for pixels that are not as their header says: ValueError and
 # RuntimeError (every plugin failed), struct.error and EOFError (items end early), AttributeError and KeyError (an
@@ -33,7 +34,7 @@ _Stored = npt.NDArray[Any]
 
 def read_slices(
     chosen: Sequence[ChosenSlice], instances: Mapping[SopInstanceUid, Instance], *, limits: PixelLimits = LIMITS
-) -> list[Float32[np.ndarray, "h w"]]:
+) -> list[Float32[np.ndarray, "_ _"]]:
     """The chosen slices of the images in `instances`, in order: rescaled, MONOCHROME1 inverted, padding made dark.
 
     Raises:
@@ -74,9 +75,9 @@ def _decode(instance: Instance, frames: Collection[int], limits: PixelLimits) ->
 def _decode_stream(stream: BinaryIO, layout: PixelLayout, syntax: UID, frames: Sequence[int]) -> dict[int, _Stored]:
     decoder = get_decoder(syntax)
     stream.seek(layout.element.offset_bytes)
-    if syntax.is_encapsulated and syntax != RLELossless:
+    if syntax.is_encapsulated:
         for frame in frames:
-            _check_codestream(stream, layout, frame)
+            _check_encoded(stream, layout, frame)
     indices = [frame - 1 for frame in frames]
     decoded = decoder.iter_array(stream, indices=indices, raw=True, **_options(layout, syntax))
     return {frame: _shifted(array, layout, syntax) for frame, (array, _) in zip(frames, decoded, strict=True)}
@@ -117,17 +118,21 @@ def _shifted(array: _Stored, layout: PixelLayout, syntax: UID) -> _Stored:
     return (array << (bits - 1 - high)) >> (bits - stored)
 
 
-def _check_codestream(stream: BinaryIO, layout: PixelLayout, frame: int) -> None:
+def _check_encoded(stream: BinaryIO, layout: PixelLayout, frame: int) -> None:
     """Refuse a frame that is another size inside than the header says, before a decoder makes room for it."""
     data = get_frame(stream, frame - 1, number_of_frames=layout.frames, extended_offsets=layout.offset_table)
     stream.seek(layout.element.offset_bytes)
     size = codestream_size(data)
+    header = f"Rows (0028,0010) is {layout.rows_px} and Columns (0028,0011) {layout.columns_px}"
     if size is not None and size != (layout.rows_px, layout.columns_px):
-        header = f"Rows (0028,0010) is {layout.rows_px} and Columns (0028,0011) {layout.columns_px}"
         raise ValueError(f"frame {frame} has {size[0]} x {size[1]} pixels; {header}")
+    if (
+        len(data) > 2 * layout.frame_bytes + _SMALL_BYTES
+    ):  # two bytes of RLE stand for up to 128
+        raise ValueError(f"frame {frame} has {len(data)} bytes encoded; {header}")
 
 
-def _slice(one: ChosenSlice, instance: Instance, stored: _Stored) -> Float32[np.ndarray, "h w"]:
+def _slice(one: ChosenSlice, instance: Instance, stored: _Stored) -> Float32[np.ndarray, "_ _"]:
     layout = instance.pixels
     part = stored if one.tile is None else _tile(stored, one.header, one.tile)
     values = part.astype(np.float32)

@@ -16,7 +16,7 @@ _BLOCK_PX: Final = 4
 _Slice = npt.NDArray[np.float32]
 
 
-def is_noise(slices: Sequence[Float32[np.ndarray, "h w"]]) -> bool:
+def is_noise(slices: Sequence[Float32[np.ndarray, "_ _"]]) -> bool:
     """True where neighbouring pixels are unrelated and vary as much in one place as in another.
 
     White noise of any distribution does so; an image, however noisy, has structure larger than its pixels, and a phase
@@ -29,7 +29,7 @@ def is_noise(slices: Sequence[Float32[np.ndarray, "h w"]]) -> bool:
     return evenness is not None and evenness > LEAST_EVENNESS
 
 
-def neighbour_relation(slices: Sequence[Float32[np.ndarray, "h w"]]) -> float | None:
+def neighbour_relation(slices: Sequence[Float32[np.ndarray, "_ _"]]) -> float | None:
     """16 times the variance of 4 x 4 block means over the variance of pixels: 1 for white noise, 16 for a smooth image.
 
     The median over the slices; None where no slice is large enough or varies.
@@ -37,7 +37,7 @@ def neighbour_relation(slices: Sequence[Float32[np.ndarray, "h w"]]) -> float | 
     return _median(slices, _relation)
 
 
-def local_evenness(slices: Sequence[Float32[np.ndarray, "h w"]]) -> float | None:
+def local_evenness(slices: Sequence[Float32[np.ndarray, "_ _"]]) -> float | None:
     """The 5th percentile of the variances inside 4 x 4 blocks over their median: near 0 where some place is smooth.
 
     The median over the slices; None where no slice is large enough or varies.

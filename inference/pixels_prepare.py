@@ -43,7 +43,7 @@ class PixelSpec:
 
 
 def prepare(
-    slices: Sequence[Float32[np.ndarray, "h w"]],
+    slices: Sequence[Float32[np.ndarray, "_ _"]],
     spec: PixelSpec,
     *,
     pixel_spacing_mm: tuple[float, float] | None = None,
@@ -62,7 +62,7 @@ def prepare(
 
 
 def unit_images(
-    slices: Sequence[Float32[np.ndarray, "h w"]],
+    slices: Sequence[Float32[np.ndarray, "_ _"]],
     spec: PixelSpec,
     *,
     pixel_spacing_mm: tuple[float, float] | None = None,

@@ -292,6 +292,13 @@ def test_a_codestream_of_another_size_is_not_decoded(tmp_path: Path) -> None:
         image_values(one)
 
 
+def test_a_run_length_bomb_is_not_decoded(tmp_path: Path) -> None:
+    bomb = struct.pack("<16I", 2, 64, 200_000, *[0] * 13) + b"\x81\0" * 200_000
+    one = instance(encapsulated(bomb, RLELossless), tmp_path)
+    with pytest.raises(PixelError, match="400064 bytes encoded"):
+        image_values(one)
+
+
 def test_a_transfer_syntax_that_nothing_decodes(tmp_path: Path) -> None:
     assert reason(encapsulated(b"video", MPEG2MPML), tmp_path) == "broken-pixels"
 

@@ -12,7 +12,7 @@ from dicom_factory import object_pixels
 from inference.pixels import PixelError, PixelSpec, is_noise, prepare, standardise, unit_images
 from inference.pixels_noise import local_evenness, neighbour_relation
 
-EXACT = PixelSpec(size_px=4, low_percentile=0, high_percentile=100)
+EXACT = PixelSpec(size_px=4, low_percentile=0.0, high_percentile=100.0)
 
 
 def slices(*images: Any) -> list[npt.NDArray[np.float32]]:
@@ -25,7 +25,7 @@ def brain(seed: int = 0, rows: int = 64, columns: int = 64) -> npt.NDArray[np.fl
 
 def test_golden() -> None:
     """Scaled over both slices together, padded at the sides with zero, standardised, repeated over three channels."""
-    spec = PixelSpec(size_px=4, channels=3, low_percentile=0, high_percentile=100, mean=0.5, std=0.25)
+    spec = PixelSpec(size_px=4, channels=3, low_percentile=0.0, high_percentile=100.0, mean=0.5, std=0.25)
     first = np.repeat([[10.0, 50.0]], 4, axis=0)
     second = np.repeat([[10.0, 20.0]], 4, axis=0)
     batch = prepare(slices(first, second), spec)
@@ -45,7 +45,7 @@ def test_prepare_is_its_two_halves() -> None:
 def test_percentiles_clip() -> None:
     image = np.tile(np.arange(100.0), (100, 1))
     image[0, 0] = 1e6  # a spike does not darken the rest
-    unit = unit_images(slices(image), PixelSpec(size_px=100, low_percentile=1, high_percentile=99))
+    unit = unit_images(slices(image), PixelSpec(size_px=100, low_percentile=1.0, high_percentile=99.0))
     assert unit[0, 50, 0] == 0
     assert unit[0, 50, 99] == 1
     assert unit[0, 50, 50] == pytest.approx(0.5, abs=0.02)
@@ -61,8 +61,8 @@ def test_the_aspect_follows_the_spacing() -> None:
     """Rows 2 mm apart and columns 1 mm apart make 10 x 20 pixels a square."""
     image = np.ones((10, 20))
     image[0, 0] = 0
-    spec = PixelSpec(size_px=40, low_percentile=0, high_percentile=100)
-    unit = unit_images(slices(image), spec, pixel_spacing_mm=(2, 1))
+    spec = PixelSpec(size_px=40, low_percentile=0.0, high_percentile=100.0)
+    unit = unit_images(slices(image), spec, pixel_spacing_mm=(2.0, 1.0))
     assert (unit[0, 20] > 0.9).all()
     assert (unit[0, :, 20] > 0.9).all()
     flat = unit_images(slices(image), spec)
@@ -164,7 +164,7 @@ def test_a_ramp_is_as_smooth_as_can_be() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"size_px": 0}, {"size_px": 5000}, {"channels": 2}, {"low_percentile": 99.5}, {"high_percentile": 101},
+        {"size_px": 0}, {"size_px": 5000}, {"channels": 2}, {"low_percentile": 99.5}, {"high_percentile": 101.0},
         {"std": 0.0}, {"std": float("nan")}, {"mean": float("inf")},
     ],
 )  # fmt: skip

@@ -21,4 +21,5 @@ def describe() -> str:
 
 def middle(values: Sequence[float]) -> str:
     """Median and range of some seconds, in milliseconds."""
-    return f"{1000 * statistics.median(values):.0f} ms ({1000 * min(values):.0f} to {1000 * max(values):.0f}, n={len(values)})"
+    low, median, high = (1000 * f(values) for f in (min, statistics.median, max))
+    return f"{median:.0f} ms ({low:.0f} to {high:.0f}, n={len(values)})"

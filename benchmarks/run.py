@@ -20,8 +20,8 @@ SECTIONS = {
 }
 HEAD = """# Benchmarks
 
-Each section was printed by `benchmarks/<name>.py` in one run on one machine (`make bench`); what is compared was measured in that run.
-Shared machines are noisy: trust ratios more than milliseconds.
+Each section was printed by `benchmarks/<name>.py` in one run on one machine (`make bench`); what is compared was
+measured in that run. Shared machines are noisy: trust ratios more than milliseconds.
 """
 
 

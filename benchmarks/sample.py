@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "tests"))
+ROOT = Path(__file__).parents[1]
+sys.path[1:1] = [str(ROOT), str(ROOT / "tests")]  # in this order: tests/inference is no package
 
 from dicom_factory import object_pixels, series, write_series  # noqa: E402 - the tests' factory lies beside us
 

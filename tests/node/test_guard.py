@@ -1,0 +1,369 @@
+"""Bad manners: peers that claim, stall, flood and stay silent. Nobody else may notice."""
+
+import logging
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.uid import ImplicitVRLittleEndian, MRImageStorage
+from pynetdicom import AE
+from pynetdicom.pdu import A_ASSOCIATE_RQ, P_DATA_TF
+from pynetdicom.pdu_items import PresentationDataValueItem
+from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
+from pynetdicom.presentation import build_context
+
+from dicom_factory import mr_image
+from dicom_node.receive.guard import Connection, Connections, Limits
+from dicom_node.receive.storage_classes import VERIFICATION
+from peers import program, wait_for
+
+Start = Callable[..., Any]
+Connect = Callable[[int], socket.socket]
+Pairs = Callable[[int], list[tuple[Connection, socket.socket]]]
+
+
+def limits(**changes: Any) -> Limits:
+    chosen = {
+        "associations": 2,
+        "connections_per_host": 2,
+        "pdu_bytes": 16384,
+        "message_bytes": 1 << 20,
+        "timeout_s": 5,
+    }
+    return Limits(**chosen | changes)
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Connections to a port, closed when the test ends."""
+    with ExitStack() as opened:
+        yield lambda port: opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+
+
+def association_request(called: str = "MRCLIP") -> bytes:
+    """An A-ASSOCIATE-RQ for MR Image Storage (PS3.8 9.3.2)."""
+    request = A_ASSOCIATE()
+    request.application_context_name = "1.2.840.10008.3.1.1.1"
+    request.calling_ae_title, request.called_ae_title = "SCRIPTED", called
+    length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
+    length.maximum_length_received = 16384
+    implementation.implementation_class_uid = "1.2.3"
+    request.user_information = [length, implementation]
+    context = build_context(MRImageStorage, ImplicitVRLittleEndian)
+    context.context_id = 1
+    request.presentation_context_definition_list = [context]
+    pdu = A_ASSOCIATE_RQ()
+    pdu.from_primitive(request)
+    return pdu.encode()
+
+
+def data_pdu(fragment: bytes, *, control: int, context: int = 1) -> bytes:
+    """A P-DATA-TF with one fragment (PS3.8 9.3.5, E.2)."""
+    item = PresentationDataValueItem()
+    item.presentation_context_id, item.presentation_data_value = context, bytes([control]) + fragment
+    pdu = P_DATA_TF()
+    pdu.presentation_data_value_items = [item]
+    return pdu.encode()
+
+
+@pytest.fixture
+def associated(connect: Connect) -> Connect:
+    """Connections with an accepted association."""
+
+    def associate(port: int) -> socket.socket:
+        link = connect(port)
+        link.sendall(association_request())
+        answer = receive_pdu(link)
+        assert answer[0] == 0x02, answer[:10]
+        return link
+
+    return associate
+
+
+def receive_pdu(link: socket.socket) -> bytes:
+    head = receive(link, 6)
+    return head + receive(link, struct.unpack(">L", head[2:])[0])
+
+
+def receive(link: socket.socket, count: int) -> bytes:
+    received = b""
+    while len(received) < count:
+        chunk = link.recv(count - len(received))
+        assert chunk, "the node closed the connection"
+        received += chunk
+    return received
+
+
+def ended(link: socket.socket) -> bytes:
+    """Everything that still comes until the node closes the connection."""
+    received = b""
+    while True:
+        try:
+            chunk = link.recv(4096)
+        except ConnectionResetError:
+            return received
+        if not chunk:
+            return received
+        received += chunk
+
+
+def echoes(port: int, **options: Any) -> bool:
+    """Whether a well-behaved peer gets its C-ECHO answered."""
+    entity = AE(ae_title="GOOD")
+    entity.acse_timeout = entity.dimse_timeout = 10
+    association = entity.associate("127.0.0.1", port, [build_context(VERIFICATION)], ae_title="MRCLIP", **options)
+    if not association.is_established:
+        return False
+    status = association.send_c_echo()
+    association.release()
+    return status.get("Status") == 0x0000
+
+
+@pytest.fixture
+def pairs() -> Iterator[Pairs]:
+    """Connections of one host, each with its peer's end."""
+    with ExitStack() as opened:
+
+        def make(count: int) -> list[tuple[Connection, socket.socket]]:
+            made = [socket.socketpair() for _ in range(count)]
+            for ends in made:
+                for end in ends:
+                    opened.enter_context(end)
+            return [(Connection(ours, "10.0.0.1"), theirs) for ours, theirs in made]
+
+        yield make
+
+
+def test_an_idle_connection_gives_way_to_a_new_one_of_its_host(pairs: Pairs):
+    connections = Connections(limits())
+    (first, peer), (second, _), (third, _) = pairs(3)
+    assert connections.admit(first)
+    assert connections.admit(second)
+    assert connections.admit(third)
+    assert peer.recv(1) == b""  # the oldest was cut
+    for connection in (second, third):
+        assert connections.associate(connection)
+    ((fourth, _),) = pairs(1)
+    assert not connections.admit(fourth)
+    connections.leave(second)
+    assert connections.admit(fourth)
+
+
+def test_associations_are_bounded_in_all(pairs: Pairs):
+    connections = Connections(limits(associations=1))
+    (first, _), (second, _) = pairs(2)
+    for connection in (first, second):
+        assert connections.admit(connection)
+    assert connections.associate(first)
+    assert not connections.associate(second)
+    connections.leave(first)
+    assert connections.associate(second)
+
+
+def test_connections_of_many_hosts_are_bounded_too(pairs: Pairs):
+    connections = Connections(limits(associations=1, connections_per_host=2))
+    for number, (connection, _) in enumerate(pairs(3)):
+        connection.host = f"10.0.0.{number}"
+        connection.associated = True
+        assert connections.admit(connection)
+    ((last, _),) = pairs(1)
+    assert not connections.admit(last)
+
+
+def test_a_pdu_that_claims_four_gigabytes_is_aborted_at_once(receiver: Start, connect: Connect, associated: Connect):
+    node = receiver()
+    for link in (connect(node.port), associated(node.port)):
+        begun = time.monotonic()
+        link.sendall(b"\x04\x00\xff\xff\xff\xff")
+        assert ended(link).startswith(b"\x07")  # A-ABORT
+        assert time.monotonic() - begun < 3
+    assert echoes(node.port)
+
+
+def test_a_pdu_that_stops_half_way_is_given_up(receiver: Start, associated: Connect):
+    node = receiver(network_timeout_s=0.5)
+    link = associated(node.port)
+    link.sendall(data_pdu(b"x" * 1000, control=1)[:500])
+    ended(link)
+    wait_for(lambda: node.scp._server.connections.wait_until_empty(0), what="the association being forgotten")
+
+
+def test_a_pdu_that_drips_is_given_up(receiver: Start, associated: Connect):
+    node = receiver(network_timeout_s=0.5)
+    link = associated(node.port)
+    pdu, begun = data_pdu(b"x" * 1000, control=1), time.monotonic()
+    link.settimeout(0.05)
+    for position in range(len(pdu)):
+        try:
+            link.sendall(pdu[position : position + 1])
+            assert link.recv(1) == b""
+            break
+        except TimeoutError:
+            continue
+        except OSError:  # reset: it was given up
+            break
+    assert time.monotonic() - begun < 5
+
+
+def test_a_connection_that_says_nothing_is_closed(receiver: Start, connect: Connect):
+    node = receiver(acse_timeout_s=0.3)
+    link = connect(node.port)
+    assert ended(link) == b""
+    wait_for(lambda: node.scp._server.connections.wait_until_empty(0), what="the connection being forgotten")
+
+
+def test_an_association_that_says_nothing_is_aborted(receiver: Start, associated: Connect):
+    node = receiver(network_timeout_s=0.3)
+    assert ended(associated(node.port)).startswith(b"\x07")
+
+
+def test_connections_that_come_and_go_leave_nothing(receiver: Start, connect: Connect):
+    node = receiver(acse_timeout_s=60)
+    before = threading.active_count()
+    for _ in range(30):
+        connect(node.port).close()
+    wait_for(lambda: node.scp._server.connections.wait_until_empty(0), 5, what="the connections being forgotten")
+    wait_for(lambda: threading.active_count() <= before, 5, what="their threads ending")
+    assert echoes(node.port)
+
+
+def test_thirty_idle_sockets_keep_nobody_out(receiver: Start, connect: Connect):
+    node = receiver(acse_timeout_s=60)
+    idle = [connect(node.port) for _ in range(30)]
+    assert echoes(node.port)
+    assert threading.active_count() < 60
+    for link in idle:
+        link.close()
+
+
+def test_associations_over_the_limit_are_rejected_for_now(receiver: Start, connect: Connect, associated: Connect):
+    node = receiver(max_associations=1)
+    link = associated(node.port)
+    second = connect(node.port)
+    second.sendall(association_request())
+    assert receive_pdu(second)[:10] == b"\x03\x00\x00\x00\x00\x04\x00\x02\x03\x02"  # transient, local limit exceeded
+    second.close()
+    link.sendall(b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00")  # A-RELEASE-RQ
+    assert receive_pdu(link)[0] == 0x06
+    link.close()
+    wait_for(lambda: echoes(node.port), what="the next association")
+
+
+def test_a_message_that_grows_without_end_is_aborted(receiver: Start, associated: Connect):
+    node = receiver(max_instance_bytes=1 << 20)
+    link = associated(node.port)
+    fragment = data_pdu(b"x" * 16000, control=0)
+    try:
+        for _ in range(200):
+            link.sendall(fragment)
+    except OSError:  # it did not wait for the end
+        pass
+    ended(link)
+    assert echoes(node.port)
+
+
+@pytest.mark.parametrize(
+    "pdu",
+    [
+        data_pdu(b"\xff" * 40, control=3),  # a command set that is none
+        data_pdu(b"\x00\x00\x00\x01\x02\x00\x00\x00\x99\x99", control=3),  # an unknown command field
+        b"\x04\x00\x00\x00\x00\x06" + b"\x00\x00\x00\x02\x01\x03",  # an empty fragment
+        b"\x04\x00\x00\x00\x00\x05" + b"\x00\x00\x00\x01\x01",  # a fragment without its control header
+        b"\x63\x00\x00\x00\x00\x00",  # a PDU type that does not exist
+        association_request(),  # a request in an association
+    ],
+    ids=["garbage", "command", "empty", "headless", "type", "again"],
+)
+def test_what_makes_no_sense_ends_its_association_and_no_other(receiver: Start, pdu: bytes, associated: Connect):
+    node = receiver()
+    link = associated(node.port)
+    link.sendall(pdu)
+    link.shutdown(socket.SHUT_WR)
+    ended(link)
+    wait_for(lambda: node.scp._server.connections.wait_until_empty(0), what="the association being forgotten")
+    assert echoes(node.port)
+
+
+def test_requests_that_do_not_wait_are_bounded(receiver: Start, monkeypatch: pytest.MonkeyPatch):
+    node = receiver()
+    release, entered = threading.Event(), threading.Event()
+
+    def slow(_request: Any) -> None:
+        entered.set()
+        release.wait(10)
+
+    monkeypatch.setattr(node.intake, "take", slow)
+    entity = AE(ae_title="FLOOD")
+    entity.add_requested_context(MRImageStorage)
+    association = entity.associate("127.0.0.1", node.port, ae_title="MRCLIP")
+    assert association.is_established
+    thread = threading.Thread(target=lambda: association.send_c_store(mr_image()))
+    thread.start()
+    assert entered.wait(10)
+    echo = data_pdu(
+        b"\x00\x00\x00\x00\x04\x00\x00\x00\x38\x00\x00\x00"
+        b"\x00\x00\x02\x00\x12\x00\x00\x001.2.840.10008.1.1\x00"
+        b"\x00\x00\x00\x01\x02\x00\x00\x00\x30\x00"
+        b"\x00\x00\x10\x01\x02\x00\x00\x00\x01\x00"
+        b"\x00\x00\x00\x08\x02\x00\x00\x00\x01\x01",
+        control=3,
+    )
+    for _ in range(12):
+        association.dul.socket.send(echo)
+    wait_for(lambda: association.is_aborted or not association.is_established, what="the flood being aborted")
+    release.set()
+    thread.join()
+    assert echoes(node.port)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for localhost and its key."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = [program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command += ["-nodes", "-subj", "/CN=localhost", "-days", "2", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
+
+
+@pytest.mark.peer("openssl")
+def test_a_tls_client_that_does_not_shake_hands_holds_up_nobody(
+    receiver: Start, certificate: tuple[Path, Path], connect: Connect
+):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    node = receiver(ssl_context=context, network_timeout_s=1)
+    silent = connect(node.port)
+    client = ssl.create_default_context(cafile=str(certificate[0]))
+    assert echoes(node.port, tls_args=(client, "localhost"))
+    assert ended(silent) == b""
+    plain = connect(node.port)
+    plain.sendall(association_request())
+    ended(plain)
+    assert echoes(node.port, tls_args=(client, "localhost"))
+
+
+def test_nothing_of_a_patient_is_logged(receiver: Start, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.DEBUG)
+    node = receiver()
+    entity = AE(ae_title="GOOD")
+    entity.add_requested_context(MRImageStorage)
+    association = entity.associate("127.0.0.1", node.port, ae_title="MRCLIP")
+    marked = mr_image(PatientName="MARKED^NAME", PatientID="MARKED-ID")
+    assert association.send_c_store(marked).Status == 0x0000
+    marked["SeriesInstanceUID"]._value = "MARKED-UID"
+    assert association.send_c_store(marked).Status == 0xC000
+    association.release()
+    ours = [record for record in caplog.records if record.name.startswith("dicom_node")]
+    assert ours
+    theirs = [record for record in caplog.records if record.threadName != threading.current_thread().name]
+    for record in ours + theirs:
+        assert "MARKED" not in f"{record.getMessage()} {record.__dict__}"

@@ -228,9 +228,13 @@ def test_an_association_that_says_nothing_is_aborted(receiver: Start, associated
 def test_connections_that_come_and_go_leave_nothing(receiver: Start, connect: Connect):
     node = receiver(acse_timeout_s=60)
     before = threading.active_count()
-    for _ in range(30):
-        connect(node.port).close()
-    wait_for(lambda: node.scp._server.connections.wait_until_empty(0), 5, what="the connections being forgotten")
+    nobody = node.scp._server.connections.wait_until_empty
+    for _ in range(3):
+        links = [connect(node.port) for _ in range(5)]
+        wait_for(lambda: not nobody(0), 5, what="the connections being accepted")
+        for link in links:
+            link.close()
+        wait_for(lambda: nobody(0), 5, what="the connections being forgotten")
     wait_for(lambda: threading.active_count() <= before, 5, what="their threads ending")
     assert echoes(node.port)
 

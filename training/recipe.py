@@ -47,9 +47,10 @@ class OptimiserSpec:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RunSpec:
-    """How and where it runs; nothing here changes the result but `precision` and, by rounding, `micro_batch`."""
+    """How and where it runs; only `precision` changes the result, and by rounding `micro_batch` and `threads`."""
 
     device: str = "auto"
+    threads: int = 0  # of the processor, for torch; 0: as many as it takes. Small models are faster with one
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: automatic mixed precision
     micro_batch: int = 0  # samples in memory at once; 0: the whole batch of this process
     log_every: int = 20  # steps
@@ -90,13 +91,25 @@ def names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
+def recipe_file(name: str) -> Path:
+    """The file of a packaged recipe by its name, or of one's own by its path; RefusedError if there is none."""
+    if name in names():
+        return RECIPES / f"{name}.yaml"
+    own = Path(name)
+    if own.suffix in (".yaml", ".yml") and own.is_file():
+        return own.resolve()
+    raise RefusedError(f"there is no recipe {name!r}; there are {', '.join(names())}, or give a YAML file")
+
+
 def load_recipe(name: str = "default", overrides: Sequence[str] = ()) -> Recipe:
-    """A packaged recipe with Hydra overrides such as `loss=clip` or `optimiser.steps=100`."""
-    if name not in names():
-        raise RefusedError(f"there is no recipe {name!r}; there are {', '.join(names())}")
+    """A recipe by name or path, with Hydra overrides such as `loss=clip` or `optimiser.steps=100`.
+
+    A recipe of one's own takes the packaged parts by `hydra: {searchpath: [pkg://training.recipes]}`.
+    """
+    file = recipe_file(name)
     try:
-        with initialize_config_dir(str(RECIPES), version_base="1.3"):
-            return recipe_from(compose(name, overrides=list(overrides)))
+        with initialize_config_dir(str(file.parent), version_base="1.3"):
+            return recipe_from(compose(file.stem, overrides=list(overrides)))
     except HydraException as error:
         raise RefusedError(f"recipe {name}: {error}") from error
 

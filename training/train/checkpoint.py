@@ -102,7 +102,15 @@ def check_same_recipe(path: Path, stored: Recipe, wanted: Recipe) -> None:
 
     How long, where and how often it writes may differ; what the next step does may not.
     """
-    free = {"run.device", "run.log_every", "run.save_every", "run.evaluate_every", "run.trackers", "data.workers"}
+    free = {
+        "run.device",
+        "run.threads",
+        "run.log_every",
+        "run.save_every",
+        "run.evaluate_every",
+        "run.trackers",
+        "data.workers",
+    }
     old, new = _flat(asdict(stored)), _flat(asdict(wanted))
     changed = [key for key in new if new[key] != old.get(key) and key not in free and not key.startswith("preprocess.")]
     if changed:

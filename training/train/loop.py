@@ -99,7 +99,8 @@ def _start(recipe: Recipe, source: Batches, folder: Path, device: torch.device) 
     built = build(recipe.model, _table(recipe, source) if stored is None else stored.table)
     if stored is not None:
         checkpoints.load_weights(built, stored.model, last)
-    built.model.to(device)
+    # convolutions of few channels run twice as fast with the channels last, on a CPU above all
+    built.model.to(device).to(memory_format=torch.channels_last)
     same_everywhere(built.model.state_dict().values())
     averaged = WeightAverage(built.model, recipe.optimiser.average_decay)
     optimiser = make_optimiser(built.model, recipe.optimiser)

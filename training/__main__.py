@@ -1,0 +1,5 @@
+"""`python -m training`, for torchrun."""
+
+from training.cli import main
+
+main()

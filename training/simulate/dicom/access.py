@@ -1,4 +1,4 @@
-"""Reading and writing acquisition attributes where they are: flat in classic images, in functional groups in Enhanced ones."""
+"""Acquisition attributes read and written where they are: flat in classic images, in functional groups in Enhanced."""
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -11,9 +11,17 @@ TIMING: Final = ("EchoTime", "RepetitionTime", "InversionTime", "FlipAngle", "Ec
 _ENHANCED: Final = {"EchoTime": "EffectiveEchoTime", "InversionTime": "InversionTimes", "ImageType": "FrameType"}
 _IN_GROUPS: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _ACQUISITION: Final = (
-    *TIMING, "ScanningSequence", "SequenceVariant", "ScanOptions", "SequenceName", "MRAcquisitionType", "ImageType",
-    "ContrastBolusAgent", "DiffusionBValue", "DiffusionDirectionality",
-)  # fmt: skip
+    *TIMING,
+    "ScanningSequence",
+    "SequenceVariant",
+    "ScanOptions",
+    "SequenceName",
+    "MRAcquisitionType",
+    "ImageType",
+    "ContrastBolusAgent",
+    "DiffusionBValue",
+    "DiffusionDirectionality",
+)
 # Private blocks that tell the b-value (Siemens, GE).
 _PRIVATE_GROUPS: Final = (0x0019, 0x0043)
 # What of an Enhanced image's acquisition is in functional groups, and what at the top.
@@ -25,9 +33,18 @@ _GROUPS: Final = (
     "MRDiffusionSequence",
 )
 _TOP: Final = (
-    "ImageType", "AcquisitionContrast", "ComplexImageComponent", "PulseSequenceName", "EchoPulseSequence", "MultipleSpinEcho",
-    "TimeOfFlightContrast", "SteadyStatePulseSequence", "EchoPlanarPulseSequence", "SpectrallySelectedSuppression", "PhaseContrast",
-)  # fmt: skip
+    "ImageType",
+    "AcquisitionContrast",
+    "ComplexImageComponent",
+    "PulseSequenceName",
+    "EchoPulseSequence",
+    "MultipleSpinEcho",
+    "TimeOfFlightContrast",
+    "SteadyStatePulseSequence",
+    "EchoPlanarPulseSequence",
+    "SpectrallySelectedSuppression",
+    "PhaseContrast",
+)
 
 
 def is_enhanced(dataset: Dataset) -> bool:

@@ -22,7 +22,7 @@ Stored = npt.NDArray[np.uint16]
 
 
 def stored_values(series: SimulatedSeries) -> tuple[Stored, dict[str, str]]:
-    """Pixels as the vendor's reconstruction would store them (slices, rows, columns), and the rescaling if there is one."""
+    """Pixels as the vendor would store them (slices, rows, columns), and the rescaling if there is one."""
     volume = series.volume.cpu().numpy()
     output = series.scan.physics.output
     if output == "adc":
@@ -36,7 +36,7 @@ def stored_values(series: SimulatedSeries) -> tuple[Stored, dict[str, str]]:
     return _rounded(volume / top * _STORED_MAXIMUM[vendors.family(series.scan.vendor)]), {}
 
 
-def _rounded(values: npt.NDArray[np.float32]) -> Stored:
+def _rounded(values: npt.NDArray[np.floating]) -> Stored:
     return np.clip(np.rint(values), 0, 32767).astype(np.uint16)
 
 

@@ -19,7 +19,7 @@ from training.simulate.dicom.classic import (
     series_and_equipment,
     stored_values,
     window,
-)  # fmt: skip
+)
 from training.simulate.dicom.headers import uid
 from training.simulate.physics.scan import Physics, Scan
 from training.simulate.series import SimulatedSeries
@@ -27,14 +27,32 @@ from training.simulate.series import SimulatedSeries
 # Acquisition Contrast (0008,9209) knows these of our labels (PS3.3 C.8.13.3.1.4); a map keeps what it was made from.
 _CONTRAST: Final = {
     label: label
-    for label in (names.T1, names.T2, names.PROTON_DENSITY, names.FLUID_ATTENUATED, names.STIR, names.T2_STAR, names.DIFFUSION,
-                  names.PERFUSION, names.TOF, names.FLOW_ENCODED)
-} | {names.ADC: names.DIFFUSION, names.SUSCEPTIBILITY: names.T2_STAR}  # fmt: skip
+    for label in (
+        names.T1,
+        names.T2,
+        names.PROTON_DENSITY,
+        names.FLUID_ATTENUATED,
+        names.STIR,
+        names.T2_STAR,
+        names.DIFFUSION,
+        names.PERFUSION,
+        names.TOF,
+        names.FLOW_ENCODED,
+    )
+} | {names.ADC: names.DIFFUSION}
 _ANATOMY: Final = {
-    "head": ("69536005", "Head"), "neck": ("45048000", "Neck"), "abdomen": ("818981001", "Abdomen"), "pelvis": ("816092008", "Pelvis"),
-    "knee": ("72696002", "Knee"), "breast": ("76752008", "Breast"), "shoulder": ("16982005", "Shoulder"), "hip": ("24136001", "Hip joint"),
-    "lumbar-spine": ("122496007", "Lumbar spine"), "limb": ("30021000", "Lower leg"), "extremity": ("85562004", "Hand"),
-}  # fmt: skip
+    "head": ("69536005", "Head"),
+    "neck": ("45048000", "Neck"),
+    "abdomen": ("818981001", "Abdomen"),
+    "pelvis": ("816092008", "Pelvis"),
+    "knee": ("72696002", "Knee"),
+    "breast": ("76752008", "Breast"),
+    "shoulder": ("16982005", "Shoulder"),
+    "hip": ("24136001", "Hip joint"),
+    "lumbar-spine": ("122496007", "Lumbar spine"),
+    "limb": ("30021000", "Lower leg"),
+    "extremity": ("85562004", "Hand"),
+}
 
 
 _ALONG: Final = [0.0, 0.0, 1.0]  # velocity and diffusion are encoded along the body
@@ -55,13 +73,35 @@ def _code(value: str, scheme: str, meaning: str) -> Sequence:
     return _one(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
 
 
+_DERIVED: Final = {
+    "adc": ("DIFFUSION", "ADC"),
+    "anisotropy": ("DIFFUSION", "FA"),
+    "t1-map": ("T1", "T1 MAP"),
+    "t2-map": ("T2", "T2 MAP"),
+    "fat-fraction": ("OTHER", "FAT_FRACTION"),
+    "perfusion": ("PERFUSION", "CBF"),
+}
+
+
 def _frame_type(scan: Scan) -> list[str]:
-    if scan.physics.output == "adc":
-        return ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]
+    """Frame Type (0008,9007): the third value names the contrast, the fourth what was computed."""
+    output = scan.physics.output
+    if scan.technique == "asl-weighted":
+        return ["DERIVED", "PRIMARY", "PERFUSION", "NONE"]
+    if output in _DERIVED:
+        return ["DERIVED", "PRIMARY", *_DERIVED[output]]
+    if output == "velocity":
+        return ["ORIGINAL", "PRIMARY", "OTHER", "VELOCITY"]
     third = {"dwi": "DIFFUSION", "bold": "FMRI", "tof": "TOF", "asl": "PERFUSION"}.get(scan.technique, "M")
     if third == "M":
-        third = {names.T1: "T1", names.T2: "T2", names.PROTON_DENSITY: "PROTON_DENSITY", names.FLUID_ATTENUATED: "FLUID_ATTENUATED",
-                 names.STIR: "STIR", names.T2_STAR: "T2_STAR"}.get(scan.labels.contrast or "", "OTHER")  # fmt: skip
+        third = {
+            names.T1: "T1",
+            names.T2: "T2",
+            names.PROTON_DENSITY: "PROTON_DENSITY",
+            names.FLUID_ATTENUATED: "FLUID_ATTENUATED",
+            names.STIR: "STIR",
+            names.T2_STAR: "T2_STAR",
+        }.get(scan.labels.contrast or "", "OTHER")
     return ["ORIGINAL", "PRIMARY", third, "NONE"]
 
 
@@ -82,7 +122,7 @@ def _pulse_sequence(scan: Scan) -> Mapping[str, object]:
     echo = "GRADIENT" if p.kind in ("spoiled", "prepared", "balanced", "gradient-epi") else "SPIN"
     steady = {"balanced": "FREE_PRECESSION", "spoiled": "LONGITUDINAL"}.get(p.kind, "NONE")
     name = vendors.header(scan)["SequenceName"]
-    if scan.physics.output == "adc":
+    if scan.physics.output in _DERIVED:
         return {}  # of original images only
     only: dict[str, object] = {}
     if echo == "SPIN":
@@ -114,26 +154,35 @@ def _timing(scan: Scan) -> Mapping[str, Sequence]:
     """Macros MR Timing, MR Echo, MR Modifier and MR Diffusion (PS3.3 C.8.13.5.2, .4, .5, .12)."""
     p: Physics = scan.physics
     timing = _item(
-        RepetitionTime=float(str(scan.header.get("RepetitionTime", p.tr_ms))), FlipAngle=p.flip_deg, EchoTrainLength=p.echoes,
+        RepetitionTime=float(str(scan.header.get("RepetitionTime", p.tr_ms))),
+        FlipAngle=p.flip_deg,
+        EchoTrainLength=p.echoes,
         RFEchoTrainLength=p.echoes if p.kind in ("spin-echo", "inversion") else 0,
         GradientEchoTrainLength=1 if p.kind.endswith("epi") or p.kind == "spoiled" else 0,
-    )  # fmt: skip
+    )
     timing.SpecificAbsorptionRateSequence = _one(
         SpecificAbsorptionRateDefinition="IEC_HEAD" if scan.region == "head" else "IEC_WHOLE_BODY",
         SpecificAbsorptionRateValue=0.5,
     )
-    timing.OperatingModeSequence = Sequence([
-        _item(OperatingModeType="STATIC FIELD", OperatingMode="IEC_NORMAL"),
-        _item(OperatingModeType="RF", OperatingMode="IEC_NORMAL"),
-        _item(OperatingModeType="GRADIENT", OperatingMode="IEC_NORMAL"),
-    ])  # fmt: skip
+    timing.OperatingModeSequence = Sequence(
+        [
+            _item(OperatingModeType="STATIC FIELD", OperatingMode="IEC_NORMAL"),
+            _item(OperatingModeType="RF", OperatingMode="IEC_NORMAL"),
+            _item(OperatingModeType="GRADIENT", OperatingMode="IEC_NORMAL"),
+        ]
+    )
     timing.GradientOutputType = "DB_DT"
     timing.GradientOutput = 10.0
     modifier = _item(
-        InversionRecovery="NO" if p.ti_ms is None else "YES", FlowCompensation="NONE", Spoiling="NONE", T2Preparation="NO",
-        SpatialPresaturation="NONE", PartialFourier="NO", ParallelAcquisition="NO",
+        InversionRecovery="NO" if p.ti_ms is None else "YES",
+        FlowCompensation="NONE",
+        Spoiling="NONE",
+        T2Preparation="NO",
+        SpatialPresaturation="NONE",
+        PartialFourier="NO",
+        ParallelAcquisition="NO",
         SpectrallySelectedExcitation="WATER" if p.fat == "water-excitation" else "NONE",
-    )  # fmt: skip
+    )
     if p.ti_ms is not None:
         modifier.InversionTimes = [p.ti_ms]
     groups = {
@@ -162,24 +211,39 @@ def _shared(series: SimulatedSeries, rescale: Mapping[str, str]) -> Dataset:
     region = _item(FrameLaterality="U", AnatomicRegionSequence=_code(value, "SCT", meaning))
     shared = _item(
         PixelMeasuresSequence=_one(
-            PixelSpacing=plane["PixelSpacing"], SliceThickness=f"{view.thickness_mm:.6g}", SpacingBetweenSlices=_spacing(view.offsets_mm)
+            PixelSpacing=plane["PixelSpacing"],
+            SliceThickness=f"{view.thickness_mm:.6g}",
+            SpacingBetweenSlices=_spacing(view.offsets_mm),
         ),
         PlaneOrientationSequence=_one(ImageOrientationPatient=plane["ImageOrientationPatient"]),
         FrameAnatomySequence=Sequence([region]),
         MRImageFrameTypeSequence=_one(FrameType=_frame_type(scan), **_mr_image_description(scan)),
-        PixelValueTransformationSequence=_one(**({"RescaleIntercept": "0", "RescaleSlope": "1", "RescaleType": "US"} | dict(rescale))),
+        PixelValueTransformationSequence=_one(
+            **({"RescaleIntercept": "0", "RescaleSlope": "1", "RescaleType": "US"} | dict(rescale))
+        ),
         MRFOVGeometrySequence=_one(
-            InPlanePhaseEncodingDirection="ROW", MRAcquisitionFrequencyEncodingSteps=rows,
-            MRAcquisitionPhaseEncodingStepsInPlane=columns, PercentSampling=100.0, PercentPhaseFieldOfView=100.0,
+            InPlanePhaseEncodingDirection="ROW",
+            MRAcquisitionFrequencyEncodingSteps=rows,
+            MRAcquisitionPhaseEncodingStepsInPlane=columns,
+            PercentSampling=100.0,
+            PercentPhaseFieldOfView=100.0,
         ),
         MRImagingModifierSequence=_one(
-            MagnetizationTransfer="NONE", BloodSignalNulling="NO", Tagging="NONE",
-            TransmitterFrequency=round(42.577 * scan.physics.field_t, 4), PixelBandwidth=200.0,
+            MagnetizationTransfer="NONE",
+            BloodSignalNulling="NO",
+            Tagging="NONE",
+            TransmitterFrequency=round(42.577 * scan.physics.field_t, 4),
+            PixelBandwidth=200.0,
         ),
-        MRReceiveCoilSequence=_one(ReceiveCoilName="COIL", ReceiveCoilManufacturerName="", ReceiveCoilType="VOLUME", QuadratureReceiveCoil="YES"),
+        MRReceiveCoilSequence=_one(
+            ReceiveCoilName="COIL",
+            ReceiveCoilManufacturerName="",
+            ReceiveCoilType="VOLUME",
+            QuadratureReceiveCoil="YES",
+        ),
         MRTransmitCoilSequence=_one(TransmitCoilName="BODY", TransmitCoilManufacturerName="", TransmitCoilType="BODY"),
         MRAveragesSequence=_one(NumberOfAverages=1.0),
-    )  # fmt: skip
+    )
     for keyword, sequence in _timing(scan).items():
         setattr(shared, keyword, sequence)
     if scan.physics.agent:
@@ -201,22 +265,31 @@ def _per_frame(series: SimulatedSeries, index: int, stored: np.ndarray, acquired
     centre, width = window(stored)
     return _item(
         FrameContentSequence=_one(
-            FrameReferenceDateTime=acquired, FrameAcquisitionDateTime=acquired, FrameAcquisitionDuration=100.0, FrameAcquisitionNumber=1,
-            StackID="1", InStackPositionNumber=index + 1, DimensionIndexValues=[1, index + 1],
+            FrameReferenceDateTime=acquired,
+            FrameAcquisitionDateTime=acquired,
+            FrameAcquisitionDuration=100.0,
+            FrameAcquisitionNumber=1,
+            StackID="1",
+            InStackPositionNumber=index + 1,
+            DimensionIndexValues=[1, index + 1],
         ),
         PlanePositionSequence=_one(ImagePositionPatient=plane["ImagePositionPatient"]),
         FrameVOILUTSequence=_one(WindowCenter=centre, WindowWidth=width),
-    )  # fmt: skip
+    )
 
 
 def _dimensions(dataset: Dataset, study: str, number: int) -> None:
     """Multi-frame Dimension (PS3.3 C.7.6.17): stack, then position in it."""
     organization = uid("dimensions", study, number)
     dataset.DimensionOrganizationSequence = _one(DimensionOrganizationUID=organization)
-    dataset.DimensionIndexSequence = Sequence([
-        _item(DimensionOrganizationUID=organization, DimensionIndexPointer=pointer, FunctionalGroupPointer=0x00209111)
-        for pointer in (0x00209056, 0x00209057)
-    ])  # fmt: skip
+    dataset.DimensionIndexSequence = Sequence(
+        [
+            _item(
+                DimensionOrganizationUID=organization, DimensionIndexPointer=pointer, FunctionalGroupPointer=0x00209111
+            )
+            for pointer in (0x00209056, 0x00209057)
+        ]
+    )
 
 
 def dataset(series: SimulatedSeries, *, study: str, number: int) -> Dataset:

@@ -1,8 +1,9 @@
 """How each vendor's header writes a sequence: the same physics, in the vendor's own meaning of the attributes.
 
-Learnt from scanner output that was published: Siemens' RepetitionTime of an MPRAGE is inversion to inversion, the others' is echo
-to echo; Siemens writes the refocusing angle of a turbo spin echo as FlipAngle, Philips and Canon the excitation, GE either;
-inversion is `SE\\IR` for Siemens, `IR` alone for Philips; GE's inversion time of a BRAVO is the preparation; Philips' MPRAGE has none.
+Learnt from scanner output that was published: Siemens' RepetitionTime of an MPRAGE is inversion to inversion, the
+others' is echo to echo; Siemens writes the refocusing angle of a turbo spin echo as FlipAngle, Philips and Canon the
+excitation, GE either; inversion is `SE, IR` for Siemens and GE, `IR` alone for Philips; GE's TI of a BRAVO is the
+preparation; Philips' MPRAGE has none.
 """
 
 from collections.abc import Mapping
@@ -12,19 +13,45 @@ from typing import Final
 from training.simulate.physics.scan import PARAMETER_MAPS, Scan
 
 MODELS: Final[dict[str, tuple[tuple[str, float], ...]]] = {
-    "SIEMENS": (("Avanto", 1.5), ("Aera", 1.5), ("Espree", 1.5), ("Skyra", 3.0), ("Verio", 3.0), ("TrioTim", 3.0), ("Prisma_fit", 3.0)),
-    "Siemens Healthineers": (
-        ("MAGNETOM Vida", 3.0), ("MAGNETOM Lumina", 3.0), ("MAGNETOM Prisma Fit", 3.0), ("MAGNETOM Sola", 1.5), ("MAGNETOM Altea", 1.5),
-        ("MAGNETOM Free.Max", 0.55), ("MAGNETOM Terra", 7.0),
+    "SIEMENS": (
+        ("Avanto", 1.5),
+        ("Aera", 1.5),
+        ("Espree", 1.5),
+        ("Skyra", 3.0),
+        ("Verio", 3.0),
+        ("TrioTim", 3.0),
+        ("Prisma_fit", 3.0),
     ),
-    "GE MEDICAL SYSTEMS": (("SIGNA HDxt", 1.5), ("SIGNA Artist", 1.5), ("Optima MR450w", 1.5), ("DISCOVERY MR750", 3.0),
-                           ("DISCOVERY MR750w", 3.0), ("SIGNA Architect", 3.0), ("SIGNA Premier", 3.0)),
-    "Philips Medical Systems": (("Intera", 1.5), ("Achieva", 1.5), ("Ingenia", 1.5), ("Achieva", 3.0), ("Ingenia", 3.0)),
+    "Siemens Healthineers": (
+        ("MAGNETOM Vida", 3.0),
+        ("MAGNETOM Lumina", 3.0),
+        ("MAGNETOM Prisma Fit", 3.0),
+        ("MAGNETOM Sola", 1.5),
+        ("MAGNETOM Altea", 1.5),
+        ("MAGNETOM Free.Max", 0.55),
+        ("MAGNETOM Terra", 7.0),
+    ),
+    "GE MEDICAL SYSTEMS": (
+        ("SIGNA HDxt", 1.5),
+        ("SIGNA Artist", 1.5),
+        ("Optima MR450w", 1.5),
+        ("DISCOVERY MR750", 3.0),
+        ("DISCOVERY MR750w", 3.0),
+        ("SIGNA Architect", 3.0),
+        ("SIGNA Premier", 3.0),
+    ),
+    "Philips Medical Systems": (
+        ("Intera", 1.5),
+        ("Achieva", 1.5),
+        ("Ingenia", 1.5),
+        ("Achieva", 3.0),
+        ("Ingenia", 3.0),
+    ),
     "Philips": (("Ingenia Elition X", 3.0), ("Ingenia Ambition X", 1.5), ("Achieva dStream", 3.0)),
     "CANON_MEC": (("Vantage Titan", 1.5), ("Orian", 1.5), ("Galan 3T", 3.0)),
     "UIH": (("uMR 770", 3.0), ("uMR 780", 3.0), ("uMR 570", 1.5)),
     "Hitachi Medical Corporation": (("ECHELON", 1.5), ("ECHELON Smart", 1.5), ("OASIS", 1.2)),
-}  # fmt: skip
+}
 
 
 def family(vendor: str) -> str:
@@ -237,7 +264,9 @@ def _timing(scan: Scan, maker: str) -> dict[str, object]:
         timing["FlipAngle"] = 90.0
     if turbo and maker == "ge":
         timing["FlipAngle"] = 90.0 if p.flip_deg < 150 else 111.0 if p.flip_deg < 160 else p.flip_deg
-    if p.ti_ms is not None:
+    if (
+        p.ti_ms is not None and p.kind != "gradient-epi"
+    ):  # what suppresses the background of spin labelling is not written
         timing["InversionTime"] = p.ti_ms
     if p.kind == "prepared":
         timing |= _prepared_timing(scan, maker)

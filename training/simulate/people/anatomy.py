@@ -18,7 +18,8 @@ from training.simulate.physics.tissues import FACTS, Tissue
 _FIELD_GRID_MM: Final = 4.0
 _FIBRE_SIZE: Final = 24
 _TEXTURE_SIZE: Final = 64
-# A voxel's code is its tissue times this, plus its level of texture; level 8 is the tissue's mean, 2.5 levels one deviation.
+# A voxel's code is its tissue times this, plus its level of texture; level 8 is the tissue's mean, 2.5 levels make one
+# standard deviation.
 TEXTURE_LEVELS: Final = 16
 _LEVEL_ZERO, _LEVELS_PER_DEVIATION = 8, 2.5
 _BRAIN: Final = (
@@ -101,32 +102,33 @@ def stripped(anatomy: Anatomy) -> Anatomy:
     return replace(anatomy, codes=codes, margin_mm=0.0)
 
 
-def box_of(mask: Tensor) -> tuple[tuple[int, int], ...]:
+def box_of(mask: Tensor) -> list[tuple[int, int]]:
     """First and last index plus one of a boolean volume along each axis."""
-    spans = []
+    spans: list[tuple[int, int]] = []
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
         along = torch.nonzero(mask.any(dim=others[1]).any(dim=others[0]))[:, 0]
         spans.append((int(along[0]), int(along[-1]) + 1))
-    return tuple(spans)
+    return spans
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is planned on and shimmed over: boolean, like the tissue, and what lies round it that is shown too."""
+
+    mask: Tensor
+    margin_mm: float = 0.0
 
 
 def assemble(
-    name: str,
-    region: str,
-    tissue: Tensor,
-    spacing_mm: float,
-    rng: np.random.Generator,
-    *,
-    target: Tensor,
-    margin_mm: float = 0.0,
+    name: str, region: str, tissue: Tensor, *, spacing_mm: float, target: Target, rng: np.random.Generator
 ) -> Anatomy:
-    """An anatomy from its tissues; `target` (boolean, like `tissue`) is what is planned on and shimmed over."""
+    """An anatomy from its tissues."""
     susceptibility = torch.tensor([FACTS[t].susceptibility_ppm for t in Tissue], dtype=torch.float32)
     factor = max(1, round(_FIELD_GRID_MM / spacing_mm))
     field = field_shift_ppm(_coarse(susceptibility[tissue.int()], factor))
-    inside = (_coarse(target.float(), factor) > 0.8) & (_coarse((tissue > 0).float(), factor) > 0.8)
-    spans = box_of(target)
+    inside = (_coarse(target.mask.float(), factor) > 0.8) & (_coarse((tissue > 0).float(), factor) > 0.8)
+    spans = box_of(target.mask)
     return Anatomy(
         name=name,
         region=region,
@@ -134,10 +136,15 @@ def assemble(
         spacing_mm=spacing_mm,
         field_ppm=shimmed(field, inside),
         fibre=noise_volume((_FIBRE_SIZE,) * 3, rng, exponent=1.5),
-        centre_mm=(*((low + high) / 2 * spacing_mm for low, high in spans),),
-        extent_mm=(*((high - low) * spacing_mm for low, high in spans),),
-        margin_mm=margin_mm,
+        centre_mm=_triple([(low + high) / 2 * spacing_mm for low, high in spans]),
+        extent_mm=_triple([(high - low) * spacing_mm for low, high in spans]),
+        margin_mm=target.margin_mm,
     )
+
+
+def _triple(values: list[float]) -> tuple[float, float, float]:
+    x, y, z = values
+    return (x, y, z)
 
 
 def _codes(tissue: Tensor, rng: np.random.Generator) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from training.simulate.people import limbs, trunk
-from training.simulate.people.anatomy import Anatomy, assemble
+from training.simulate.people.anatomy import Anatomy, Target, assemble
 from training.simulate.people.canvas import Canvas
 from training.simulate.people.lesions import add_body_lesion
 from training.simulate.physics.tissues import Tissue
@@ -44,9 +44,8 @@ def body(region: str, rng: np.random.Generator) -> Anatomy:
     canvas = spec.draw(rng)
     for _ in range(int(rng.choice([0, 1, 1, 2, 3]))):
         add_body_lesion(canvas.tissue, canvas.spacing_mm, rng)
-    return assemble(
-        f"drawn-{region}", region, canvas.tissue, canvas.spacing_mm, rng, target=_target(canvas, spec.target_mm)
-    )
+    target = Target(mask=_target(canvas, spec.target_mm))
+    return assemble(f"drawn-{region}", region, canvas.tissue, spacing_mm=canvas.spacing_mm, target=target, rng=rng)
 
 
 def _target(canvas: Canvas, half_mm: tuple[float, float, float]) -> Tensor:
@@ -81,4 +80,5 @@ def test_object(rng: np.random.Generator) -> Anatomy:
     if c.chance(0.4):
         grid = (torch.remainder(c.x, 14) < 2) | (torch.remainder(c.y, 14) < 2)
         c.paint(grid & (c.z.abs() < 15) & (distance < 0.9), Tissue.AIR)
-    return assemble("drawn-test-object", "test-object", c.tissue, c.spacing_mm, rng, target=c.tissue > 0)
+    target = Target(mask=c.tissue > 0)
+    return assemble("drawn-test-object", "test-object", c.tissue, spacing_mm=c.spacing_mm, target=target, rng=rng)

@@ -34,7 +34,7 @@ class Canvas:
         self.tissue = torch.zeros(shape, dtype=torch.uint8)
 
     def noise(self, kind: Noise = "lumps") -> Tensor:
-        """Noise of unit variance on the grid: one volume of each kind, rolled and turned about each time it is asked for."""
+        """Noise of unit variance on the grid: one volume of each kind, rolled and negated at random each time."""
         if kind not in self._noise:
             self._noise[kind] = noise_volume(self._shape, self.rng, exponent=_EXPONENTS[kind])
         steps = [int(self.rng.integers(n)) for n in self._shape]

@@ -34,7 +34,7 @@ class CastSpec:
 
 @dataclass
 class Cast:
-    """A pool with places. What stands in a place at a step depends on the seed and the step, not on what was asked before."""
+    """A pool with places. Who stands in a place at a step depends on seed and step, not on what was asked before."""
 
     seed: int
     labels: Sequence[Path]  # head label maps; empty: MNI152

@@ -1,4 +1,4 @@
-"""Heads: label maps with FreeSurfer's brain and the classes around it, nilearn's MNI152 maps, or a brain drawn from noise."""
+"""Heads: label maps (FreeSurfer's brain and classes around it), nilearn's MNI152 maps, or a brain drawn from noise."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.simulate.people.anatomy import Anatomy, assemble, brain_mask, dilated
+from training.simulate.people.anatomy import Anatomy, Target, assemble, brain_mask, dilated
 from training.simulate.people.fields import noise_volume
 from training.simulate.people.lesions import add_brain_lesion
 from training.simulate.physics.tissues import Tissue
@@ -83,7 +83,8 @@ def _finished(name: str, tissue: Tensor, spacing_mm: float, rng: np.random.Gener
     _add_vessels(tissue, brain, rng)
     for _ in range(int(rng.choice([0, 0, 1, 1, 2]))):
         add_brain_lesion(tissue, spacing_mm, rng)
-    return assemble(name, "head", tissue, spacing_mm, rng, target=brain, margin_mm=_SKULL_MM)
+    target = Target(mask=brain, margin_mm=_SKULL_MM)
+    return assemble(name, "head", tissue, spacing_mm=spacing_mm, target=target, rng=rng)
 
 
 def _tissues(labels: np.ndarray, rng: np.random.Generator) -> Tensor:
@@ -128,16 +129,20 @@ def _add_vessels(tissue: Tensor, brain: Tensor, rng: np.random.Generator) -> Non
 def mni152_head(rng: np.random.Generator) -> Anatomy:
     """A head round nilearn's MNI152 tissue maps, where no label maps are given; needs the package nilearn."""
     try:
-        from nilearn import datasets
+        from nilearn import datasets  # pyright: ignore[reportMissingImports]  # optional, named in the error
     except ImportError as error:
         raise RuntimeError(
-            "without --labels the simulator takes the MNI152 tissue maps of nilearn, which is not installed: pip install nilearn"
+            "without --labels the simulator takes the MNI152 tissue maps of nilearn, which is not installed: "
+            "pip install nilearn"
         ) from error
     grey, white, brain = (
-        np.asarray(load(resolution=1).dataobj) for load in (
-            datasets.load_mni152_gm_template, datasets.load_mni152_wm_template, datasets.load_mni152_brain_mask,
+        np.asarray(load(resolution=1).dataobj)
+        for load in (
+            datasets.load_mni152_gm_template,
+            datasets.load_mni152_wm_template,
+            datasets.load_mni152_brain_mask,
         )
-    )  # fmt: skip
+    )
     pad = 24
     grey, white, brain = (torch.from_numpy(np.pad(a.astype(np.float32), pad)) for a in (grey, white, brain))
     tissue = torch.full(grey.shape, int(_T.AIR), dtype=torch.uint8)
@@ -177,8 +182,14 @@ def drawn_head(rng: np.random.Generator, *, spacing_mm: float = 1.5) -> Anatomy:
 
 def _add_shells(tissue: Tensor, brain: Tensor, rng: np.random.Generator) -> None:
     """Dura, skull with its marrow, fat and skin round a brain."""
-    layers = ((1, _T.MENINGES), (1, _T.CORTICAL_BONE), (2, _T.YELLOW_MARROW), (1, _T.CORTICAL_BONE),
-              (int(rng.integers(2, 5)), _T.FAT), (1, _T.SKIN))  # fmt: skip
+    layers = (
+        (1, _T.MENINGES),
+        (1, _T.CORTICAL_BONE),
+        (2, _T.YELLOW_MARROW),
+        (1, _T.CORTICAL_BONE),
+        (int(rng.integers(2, 5)), _T.FAT),
+        (1, _T.SKIN),
+    )
     inner = brain
     for thickness, layer in layers:
         outer = dilated(inner, thickness)

@@ -42,8 +42,15 @@ def somewhere(tissue: Tensor, wanted: tuple[Tissue, ...], rng: np.random.Generat
 def add_brain_lesion(tissue: Tensor, spacing_mm: float, rng: np.random.Generator) -> None:
     """One lesion of a random kind, drawn into `tissue`."""
     kinds: tuple[Callable[[Tensor, float, np.random.Generator], None], ...] = (
-        _plaques, _plaques, _tumour, _tumour, _infarct, _bleeding, _meningioma, _cavity,
-    )  # fmt: skip
+        _plaques,
+        _plaques,
+        _tumour,
+        _tumour,
+        _infarct,
+        _bleeding,
+        _meningioma,
+        _cavity,
+    )
     kinds[int(rng.integers(len(kinds)))](tissue, spacing_mm, rng)
 
 
@@ -114,13 +121,24 @@ def _cavity(tissue: Tensor, spacing_mm: float, rng: np.random.Generator) -> None
 
 def add_body_lesion(tissue: Tensor, spacing_mm: float, rng: np.random.Generator) -> None:
     """A cyst, a solid lesion or marrow oedema in whatever organ is there."""
-    organs = (_T.LIVER, _T.SPLEEN, _T.RENAL_CORTEX, _T.FIBROGLANDULAR, _T.YELLOW_MARROW, _T.RED_MARROW, _T.TRANSITION_ZONE,
-              _T.PERIPHERAL_ZONE, _T.MUSCLE)  # fmt: skip
+    organs = (
+        _T.LIVER,
+        _T.SPLEEN,
+        _T.RENAL_CORTEX,
+        _T.FIBROGLANDULAR,
+        _T.YELLOW_MARROW,
+        _T.RED_MARROW,
+        _T.TRANSITION_ZONE,
+        _T.PERIPHERAL_ZONE,
+        _T.MUSCLE,
+    )
     centre = somewhere(tissue, organs, rng)
     if centre is None:
         return
     inside, distance = blob(tissue, centre, float(rng.uniform(3, 18)), spacing_mm, rng)
     host = int(tissue[tuple(int(c) for c in centre)])
-    kind = rng.choice([int(_T.CYST), int(_T.TUMOUR), int(_T.ENHANCING_TUMOUR), int(_T.OEDEMA), int(_T.BLOOD_PRODUCT)],
-                      p=[0.25, 0.2, 0.25, 0.25, 0.05])  # fmt: skip
+    kind = rng.choice(
+        [int(_T.CYST), int(_T.TUMOUR), int(_T.ENHANCING_TUMOUR), int(_T.OEDEMA), int(_T.BLOOD_PRODUCT)],
+        p=[0.25, 0.2, 0.25, 0.25, 0.05],
+    )
     inside[(inside == host) & (distance < 1)] = int(kind)

@@ -78,10 +78,13 @@ def _menisci(c: Canvas, size: float) -> None:
 
 def _ligaments(c: Canvas, size: float) -> None:
     bands = (
-        ([(4, -14, 8), (-2, 8, -16)], 3.5), ([(-4, -8, 2), (0, -24, -20)], 4.5),
-        ([(0, 46, 2), (0, 36, -42)], 3.5), ([(0, 48, 32), (0, 44, 90)], 4.5),
-        ([(-41, 0, 14), (-38, 0, -40)], 1.8), ([(41, 0, 14), (38, 0, -40)], 1.8),
-    )  # fmt: skip
+        ([(4, -14, 8), (-2, 8, -16)], 3.5),
+        ([(-4, -8, 2), (0, -24, -20)], 4.5),
+        ([(0, 46, 2), (0, 36, -42)], 3.5),
+        ([(0, 48, 32), (0, 44, 90)], 4.5),
+        ([(-41, 0, 14), (-38, 0, -40)], 1.8),
+        ([(41, 0, 14), (38, 0, -40)], 1.8),
+    )
     for points, radius in bands:
         c.paint(c.tube([[p * size for p in point] for point in points]) < radius * size, _T.LIGAMENT)
 
@@ -152,8 +155,14 @@ def extremity(rng: np.random.Generator) -> Canvas:
     c.paint(inside, _T.FAT)
     core = (c.column(0.0, 0.0, (wide * 0.78, deep * 0.62), 2.5) - 1.0) * deep * 0.62
     count = int(rng.integers(12, 26))
-    seeds = np.stack([rng.uniform(-0.75 * wide, 0.75 * wide, count), rng.uniform(-0.5 * deep, 0.5 * deep, count),
-                      rng.uniform(-70, 70, count)], axis=1)  # fmt: skip
+    seeds = np.stack(
+        [
+            rng.uniform(-0.75 * wide, 0.75 * wide, count),
+            rng.uniform(-0.5 * deep, 0.5 * deep, count),
+            rng.uniform(-70, 70, count),
+        ],
+        axis=1,
+    )
     first = torch.full(c.tissue.shape, 1e9)
     second = first.clone()
     for x, y, z in seeds.tolist():

@@ -70,8 +70,13 @@ def lumbar_spine(rng: np.random.Generator) -> Canvas:
     c.paint(loops > 0.5, _T.BOWEL_CONTENT)
     for x, tissue, radius in ((8.0, _T.ARTERY, 9.0), (-12.0, _T.VEIN, 10.0)):
         c.paint((c.column(x, curve + 30, (radius, radius * 0.9)) < 1), tissue)
-    _spine(c, front=curve, body=(c.between(42, 52), c.between(30, 37), c.between(23, 29)), disc_mm=c.between(6, 12),
-           cord=c.chance(0.15))  # fmt: skip
+    _spine(
+        c,
+        front=curve,
+        body=(c.between(42, 52), c.between(30, 37), c.between(23, 29)),
+        disc_mm=c.between(6, 12),
+        cord=c.chance(0.15),
+    )
     return c
 
 

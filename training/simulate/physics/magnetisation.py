@@ -14,14 +14,16 @@ from training.simulate.physics.tissues import FACTS, Tissue, TissueParameters
 
 # Relaxivity of gadolinium chelates in plasma in 1/(mM s), little changed from 1.5 to 3 T (Rohrer 2005).
 _R1, _R2 = 4.5, 5.2
+_INVERSION_EFFICIENCY: Final = 0.97  # of adiabatic pulses in the body
 # Columns of a table: signals, share that is not air, shift of the field, change of water along the fibres.
 WATER, FAT, BODY, LOCAL_PPM, BY_DIRECTION = range(5)
 # A vessel across the field shifts it by chi / 6, along it by chi / 3 (Haacke 2004); cells in between.
 _LOCAL_SHIFT: Final = 0.28
 # Cerebral blood flow in ml/100 g/min, and a guess for what lies round the brain.
 _PERFUSION: Final = {
-    Tissue.GREY_MATTER: 62.0, Tissue.DEEP_GREY: 55.0, Tissue.PALLIDUM: 35.0, Tissue.WHITE_MATTER: 22.0, Tissue.ARTERY: 150.0,
-    Tissue.VEIN: 60.0, Tissue.MENINGES: 40.0, Tissue.MUCOSA: 40.0, Tissue.ENHANCING_TUMOUR: 85.0, Tissue.TUMOUR: 30.0,
+    Tissue.GREY_MATTER: 62.0, Tissue.DEEP_GREY: 55.0, Tissue.PALLIDUM: 35.0, Tissue.WHITE_MATTER: 22.0,
+    Tissue.ARTERY: 150.0, Tissue.VEIN: 60.0, Tissue.MENINGES: 40.0, Tissue.MUCOSA: 40.0,
+    Tissue.ENHANCING_TUMOUR: 85.0, Tissue.TUMOUR: 30.0,
     Tissue.OEDEMA: 14.0, Tissue.INFARCT: 4.0, Tissue.MUSCLE: 6.0, Tissue.GLAND: 50.0, Tissue.SKIN: 8.0,
 }  # fmt: skip
 
@@ -29,23 +31,22 @@ _PERFUSION: Final = {
 def _evolve(p: Physics, t1: Tensor, t2: Tensor, r2_prime: Tensor) -> Tensor:
     """Transverse signal per unit of proton density, signed."""
     star = signal.t2_star(t2, r2_prime)
+    inversion = None if p.ti_ms is None else signal.Inversion(ti_ms=p.ti_ms, efficiency=_INVERSION_EFFICIENCY)
     if p.kind == "prepared":
-        return signal.prepared_gradient_echo(
-            t1, star, cycle_ms=p.tr_ms, ti_ms=p.ti_ms or 0.0, te_ms=p.te_ms, flip_deg=p.flip_deg,
-            echo_spacing_ms=p.echo_spacing_ms, echoes=p.echoes,
-        )  # fmt: skip
+        if inversion is None:
+            raise ValueError("a prepared gradient echo has no inversion time")
+        cycle = signal.Cycle(length_ms=p.tr_ms, inversion=inversion, echoes=p.echoes, echo_spacing_ms=p.echo_spacing_ms)
+        return signal.prepared_gradient_echo(t1, star, te_ms=p.te_ms, flip_deg=p.flip_deg, cycle=cycle)
     if p.kind == "balanced":
         return signal.balanced_gradient_echo(t1, t2, tr_ms=p.tr_ms, te_ms=p.te_ms, flip_deg=p.flip_deg)
     if p.kind in ("spoiled", "gradient-epi"):
         recovered = signal.spoiled_gradient_echo(t1, star, tr_ms=p.tr_ms, te_ms=p.te_ms, flip_deg=p.flip_deg)
-        if p.ti_ms is None:
+        if inversion is None:
             return recovered
-        return recovered * (1.0 - 1.9 * torch.exp(-p.ti_ms / t1))  # background suppression of spin labelling
-    if p.ti_ms is None:
+        return recovered * (1.0 - 1.9 * torch.exp(-inversion.ti_ms / t1))  # background suppression of spin labelling
+    if inversion is None:
         return signal.spin_echo(t1, t2, tr_ms=p.tr_ms, te_ms=p.te_ms, train_ms=p.train_ms)
-    return signal.inverted_spin_echo(
-        t1, t2, tr_ms=p.tr_ms, te_ms=p.te_ms, ti_ms=p.ti_ms, train_ms=p.train_ms, efficiency=0.97
-    )
+    return signal.inverted_spin_echo(t1, t2, tr_ms=p.tr_ms, te_ms=p.te_ms, inversion=inversion, train_ms=p.train_ms)
 
 
 def _flowing(p: Physics, still: Tensor, t2: Tensor) -> Tensor:

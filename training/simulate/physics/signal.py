@@ -6,6 +6,7 @@ NMR Biomed 24:784 (fat spectrum); Stejskal and Tanner 1965 (diffusion).
 """
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -26,20 +27,22 @@ def spin_echo(t1_ms: Tensor, t2_ms: Tensor, *, tr_ms: float, te_ms: float, train
     return (1.0 - torch.exp(-recovery_ms / t1_ms)) * torch.exp(-te_ms / t2_ms)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inversion:
+    """An inversion pulse before the excitation; efficiency 1 turns all of the magnetisation."""
+
+    ti_ms: float
+    efficiency: float = 1.0
+
+
 def inverted_spin_echo(
-    t1_ms: Tensor,
-    t2_ms: Tensor,
-    *,
-    tr_ms: float,
-    te_ms: float,
-    ti_ms: float,
-    train_ms: float = 0.0,
-    efficiency: float = 1.0,
+    t1_ms: Tensor, t2_ms: Tensor, *, tr_ms: float, te_ms: float, inversion: Inversion, train_ms: float = 0.0
 ) -> Tensor:
     """Inversion, TI, then a (turbo) spin echo; signed (BKZ 14.2).
 
     1 - (1 + e) exp(-TI/T1) + e exp(-(TR - train)/T1) with the inversion efficiency e.
     """
+    ti_ms, efficiency = inversion.ti_ms, inversion.efficiency
     recovery_ms = max(tr_ms - train_ms, ti_ms)
     longitudinal = 1.0 - (1.0 + efficiency) * torch.exp(-ti_ms / t1_ms) + efficiency * torch.exp(-recovery_ms / t1_ms)
     return longitudinal * torch.exp(-te_ms / t2_ms)
@@ -57,33 +60,31 @@ def ernst_angle_deg(t1_ms: float, tr_ms: float) -> float:
     return math.degrees(math.acos(math.exp(-tr_ms / t1_ms)))
 
 
-def prepared_gradient_echo(
-    t1_ms: Tensor,
-    t2_star_ms: Tensor,
-    *,
-    cycle_ms: float,
-    ti_ms: float,
-    te_ms: float,
-    flip_deg: float,
-    echo_spacing_ms: float,
-    echoes: int,
-    efficiency: float = 0.96,
-) -> Tensor:
-    """MPRAGE in its steady state; signed. TI is from the inversion to the middle of the train of `echoes` small flips.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cycle:
+    """One cycle of an MPRAGE: inversion, wait, a train of small flips, wait."""
 
-    In the train the magnetisation goes to M0* with the time constant T1* (Deichmann and Haase 1992); `cycle_ms` is from
-    one inversion to the next (what Siemens calls RepetitionTime).
+    length_ms: float  # inversion to inversion: what Siemens calls RepetitionTime
+    inversion: Inversion  # its TI is to the middle of the train
+    echoes: int
+    echo_spacing_ms: float
+
+
+def prepared_gradient_echo(t1_ms: Tensor, t2_star_ms: Tensor, *, te_ms: float, flip_deg: float, cycle: Cycle) -> Tensor:
+    """MPRAGE in its steady state; signed.
+
+    In the train the magnetisation goes to M0* with the time constant T1* (Deichmann and Haase 1992).
     """
     flip = math.radians(flip_deg)
-    train_ms = echoes * echo_spacing_ms
-    before_ms = max(ti_ms - train_ms / 2.0, 0.0)
-    after_ms = max(cycle_ms - before_ms - train_ms, 0.0)
-    e1 = torch.exp(-echo_spacing_ms / t1_ms)
+    train_ms = cycle.echoes * cycle.echo_spacing_ms
+    before_ms = max(cycle.inversion.ti_ms - train_ms / 2.0, 0.0)
+    after_ms = max(cycle.length_ms - before_ms - train_ms, 0.0)
+    e1 = torch.exp(-cycle.echo_spacing_ms / t1_ms)
     driven = (1.0 - e1) / (1.0 - math.cos(flip) * e1)
-    half = torch.pow(math.cos(flip) * e1, echoes / 2.0)
+    half = torch.pow(math.cos(flip) * e1, cycle.echoes / 2.0)
     e_before, e_after = torch.exp(-before_ms / t1_ms), torch.exp(-after_ms / t1_ms)
     # Each period takes m to a m + c; composed round the cycle they give the steady state before the inversion.
-    slope, offset = -efficiency * e_before, 1.0 - e_before
+    slope, offset = -cycle.inversion.efficiency * e_before, 1.0 - e_before
     to_middle, at_middle = slope * half, (offset - driven) * half + driven
     to_end, at_end = to_middle * half, (at_middle - driven) * half + driven
     final = (at_end * e_after + 1.0 - e_after) / (1.0 - to_end * e_after)

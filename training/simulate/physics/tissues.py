@@ -6,6 +6,7 @@ T1 = A x nu^B); tissues measured at 7 or 0.55 T have those values too. R2' grows
 Sources, by the key in the table:
   B84  Bottomley 1984, Med Phys 11:425 (fat; the T1 at which STIR nulls it at the TI in use)
   B04  de Bazelaire 2004, Radiology 230:652 (abdomen, pelvis, marrow, 1.5 and 3 T)
+  C10  Cox and Gowland 2010, MRM 64:1140 (T2 of brain at 1.5, 3 and 7 T)
   G04  Gold 2004, AJR 183:343 (cartilage, synovial fluid, muscle, fat, 1.5 and 3 T)
   P07  Peters 2007, Magn Reson Imaging 25:748 (T2* of brain at 1.5, 3 and 7 T)
   R06  Rakow-Penner 2006, JMRI 23:87 (breast, 1.5 and 3 T)
@@ -75,7 +76,7 @@ class Tissue(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TissueFacts:
+class Facts:
     """One row of the table; relaxation times in ms at 1.5 and 3 T."""
 
     t1_ms: tuple[float, float]
@@ -90,93 +91,95 @@ class TissueFacts:
     gadolinium_mm: float = 0.0  # mmol/l some minutes after 0.1 mmol/kg
     texture: float = 0.05  # standard deviation of what varies inside the tissue
     t1_other_ms: tuple[tuple[float, float], ...] = ()  # (tesla, ms) measured at further fields
+    t2_other_ms: tuple[tuple[float, float], ...] = ()
     source: str = "Q"
 
 
 _T = Tissue
-FACTS: Final[dict[Tissue, TissueFacts]] = {
-    _T.AIR: TissueFacts(t1_ms=(1000, 1000), t2_ms=(1, 1), proton_density=0.0, susceptibility_ppm=9.4, texture=0.0),
-    _T.CSF: TissueFacts(t1_ms=(4300, 4300), t2_ms=(2000, 1700), proton_density=1.0, r2_prime_hz=0.5, adc_um2_ms=3.0,
-                        texture=0.02, source="R07"),
-    _T.GREY_MATTER: TissueFacts(t1_ms=(1197, 1607), t2_ms=(95, 85), proton_density=0.83, r2_prime_hz=1.5, adc_um2_ms=0.84,
-                                anisotropy=0.1, transfer=0.15, gadolinium_mm=0.05, t1_other_ms=((0.55, 717), (7.0, 1939)),
-                                source="W08 P07 C19"),
-    _T.WHITE_MATTER: TissueFacts(t1_ms=(646, 838), t2_ms=(75, 69), proton_density=0.71, r2_prime_hz=1.8, adc_um2_ms=0.72,
-                                 anisotropy=0.7, transfer=0.25, gadolinium_mm=0.02, texture=0.04,
-                                 t1_other_ms=((0.55, 493), (7.0, 1126)), source="W08 P07 C19"),
-    _T.DEEP_GREY: TissueFacts(t1_ms=(980, 1250), t2_ms=(83, 72), proton_density=0.80, r2_prime_hz=5.0, adc_um2_ms=0.76,
-                              anisotropy=0.2, transfer=0.18, gadolinium_mm=0.05, source="P07 R07"),
-    _T.PALLIDUM: TissueFacts(t1_ms=(760, 950), t2_ms=(64, 52), proton_density=0.74, r2_prime_hz=9.0, adc_um2_ms=0.76,
-                             anisotropy=0.2, susceptibility_ppm=0.12, transfer=0.2, gadolinium_mm=0.04, source="P07"),
-    _T.FAT: TissueFacts(t1_ms=(260, 310), t2_ms=(165, 133), proton_density=0.9, r2_prime_hz=8.0, adc_um2_ms=0.03,
-                        fat_fraction=0.95, susceptibility_ppm=0.6, texture=0.08, source="B84 G04"),
-    _T.YELLOW_MARROW: TissueFacts(t1_ms=(260, 310), t2_ms=(165, 133), proton_density=0.75, r2_prime_hz=35.0, adc_um2_ms=0.1,
-                                  fat_fraction=0.85, texture=0.1, source="G04"),
-    _T.RED_MARROW: TissueFacts(t1_ms=(549, 586), t2_ms=(60, 55), proton_density=0.7, r2_prime_hz=45.0, adc_um2_ms=0.4,
-                               fat_fraction=0.45, gadolinium_mm=0.15, texture=0.1, source="B04"),
-    _T.CORTICAL_BONE: TissueFacts(t1_ms=(220, 250), t2_ms=(0.5, 0.45), proton_density=0.2, susceptibility_ppm=-2.0),
-    _T.MUSCLE: TissueFacts(t1_ms=(1008, 1412), t2_ms=(40, 35), proton_density=0.79, r2_prime_hz=6.0, adc_um2_ms=1.5,
-                           anisotropy=0.25, transfer=0.35, gadolinium_mm=0.12, texture=0.09, source="S05 G04"),
-    _T.SKIN: TissueFacts(t1_ms=(860, 1050), t2_ms=(35, 32), proton_density=0.7, r2_prime_hz=8.0, adc_um2_ms=1.0,
-                         transfer=0.2, gadolinium_mm=0.3),
-    _T.MUCOSA: TissueFacts(t1_ms=(1150, 1450), t2_ms=(110, 95), proton_density=0.85, r2_prime_hz=6.0, adc_um2_ms=1.5,
-                           transfer=0.1, gadolinium_mm=0.9, texture=0.12),
-    _T.VITREOUS: TissueFacts(t1_ms=(4000, 4000), t2_ms=(1300, 1000), proton_density=1.0, r2_prime_hz=0.5, adc_um2_ms=2.8,
-                             texture=0.01),
-    _T.NERVE: TissueFacts(t1_ms=(745, 993), t2_ms=(76, 78), proton_density=0.75, adc_um2_ms=0.9, anisotropy=0.6,
-                          transfer=0.22, gadolinium_mm=0.03, source="S05"),
-    _T.ARTERY: TissueFacts(t1_ms=(1441, 1664), t2_ms=(250, 150), proton_density=0.87, adc_um2_ms=6.0, gadolinium_mm=0.9,
-                           texture=0.02, source="S05 L04"),
-    _T.VEIN: TissueFacts(t1_ms=(1441, 1584), t2_ms=(130, 55), proton_density=0.87, r2_prime_hz=12.0, adc_um2_ms=5.0,
-                         susceptibility_ppm=0.4, gadolinium_mm=0.9, texture=0.02, source="S05 L04"),
-    _T.MENINGES: TissueFacts(t1_ms=(1000, 1300), t2_ms=(80, 70), proton_density=0.8, adc_um2_ms=1.2, gadolinium_mm=0.6),
-    _T.GLAND: TissueFacts(t1_ms=(700, 850), t2_ms=(70, 62), proton_density=0.82, r2_prime_hz=5.0, adc_um2_ms=1.1,
-                          fat_fraction=0.3, gadolinium_mm=0.5, texture=0.12),
-    _T.CARTILAGE: TissueFacts(t1_ms=(1066, 1240), t2_ms=(42, 37), proton_density=0.78, r2_prime_hz=4.0, adc_um2_ms=1.3,
-                              transfer=0.3, gadolinium_mm=0.03, source="G04"),
-    _T.SYNOVIAL_FLUID: TissueFacts(t1_ms=(2850, 3620), t2_ms=(1210, 767), proton_density=0.97, adc_um2_ms=2.5,
-                                   gadolinium_mm=0.05, texture=0.02, source="G04"),
-    _T.LIGAMENT: TissueFacts(t1_ms=(400, 500), t2_ms=(6, 5), proton_density=0.6, transfer=0.3, texture=0.1),
-    _T.NUCLEUS_PULPOSUS: TissueFacts(t1_ms=(1100, 1350), t2_ms=(115, 100), proton_density=0.85, adc_um2_ms=1.9,
-                                     transfer=0.1, texture=0.12),
-    _T.ANNULUS: TissueFacts(t1_ms=(850, 1050), t2_ms=(45, 40), proton_density=0.68, adc_um2_ms=1.2, transfer=0.25,
-                            texture=0.1),
-    _T.LIVER: TissueFacts(t1_ms=(586, 809), t2_ms=(46, 34), proton_density=0.76, r2_prime_hz=13.0, adc_um2_ms=1.1,
-                          fat_fraction=0.05, transfer=0.25, gadolinium_mm=0.4, texture=0.05, t1_other_ms=((0.55, 339),),
-                          source="B04 C19"),
-    _T.SPLEEN: TissueFacts(t1_ms=(1057, 1328), t2_ms=(79, 61), proton_density=0.83, r2_prime_hz=6.0, adc_um2_ms=0.85,
-                           transfer=0.15, gadolinium_mm=0.6, source="B04"),
-    _T.RENAL_CORTEX: TissueFacts(t1_ms=(966, 1142), t2_ms=(87, 76), proton_density=0.84, r2_prime_hz=5.0, adc_um2_ms=2.1,
-                                 transfer=0.1, gadolinium_mm=1.1, source="B04"),
-    _T.RENAL_MEDULLA: TissueFacts(t1_ms=(1412, 1545), t2_ms=(85, 81), proton_density=0.87, r2_prime_hz=8.0, adc_um2_ms=1.9,
-                                  transfer=0.1, gadolinium_mm=0.9, source="B04"),
-    _T.PANCREAS: TissueFacts(t1_ms=(584, 725), t2_ms=(46, 43), proton_density=0.8, r2_prime_hz=6.0, adc_um2_ms=1.3,
-                             fat_fraction=0.1, transfer=0.2, gadolinium_mm=0.5, texture=0.12, source="B04"),
-    _T.BOWEL_WALL: TissueFacts(t1_ms=(950, 1200), t2_ms=(65, 58), proton_density=0.8, r2_prime_hz=12.0, adc_um2_ms=1.6,
-                               transfer=0.2, gadolinium_mm=0.6, texture=0.1),
-    _T.BOWEL_CONTENT: TissueFacts(t1_ms=(1200, 1500), t2_ms=(180, 150), proton_density=0.8, r2_prime_hz=20.0,
-                                  adc_um2_ms=2.0, texture=0.35),
-    _T.BILE: TissueFacts(t1_ms=(1900, 2200), t2_ms=(800, 600), proton_density=0.95, adc_um2_ms=2.6, texture=0.05),
-    _T.URINE: TissueFacts(t1_ms=(3600, 3800), t2_ms=(1400, 1100), proton_density=1.0, adc_um2_ms=2.9, texture=0.02),
-    _T.PERIPHERAL_ZONE: TissueFacts(t1_ms=(1400, 1700), t2_ms=(160, 140), proton_density=0.87, r2_prime_hz=3.0,
-                                    adc_um2_ms=1.7, transfer=0.08, gadolinium_mm=0.35, texture=0.15),
-    _T.TRANSITION_ZONE: TissueFacts(t1_ms=(1317, 1597), t2_ms=(88, 80), proton_density=0.84, r2_prime_hz=3.0,
-                                    adc_um2_ms=1.25, transfer=0.12, gadolinium_mm=0.5, texture=0.25, source="B04"),
-    _T.FIBROGLANDULAR: TissueFacts(t1_ms=(1266, 1445), t2_ms=(58, 54), proton_density=0.82, r2_prime_hz=6.0,
-                                   adc_um2_ms=1.8, transfer=0.12, gadolinium_mm=0.2, texture=0.15, source="R06"),
-    _T.LUNG: TissueFacts(t1_ms=(1150, 1300), t2_ms=(45, 40), proton_density=0.2, r2_prime_hz=450.0, adc_um2_ms=2.0,
-                         susceptibility_ppm=7.5, gadolinium_mm=0.5, texture=0.2),
-    _T.OEDEMA: TissueFacts(t1_ms=(1350, 1750), t2_ms=(170, 150), proton_density=0.92, adc_um2_ms=1.25, anisotropy=0.2,
-                           transfer=0.08, gadolinium_mm=0.03, texture=0.1),
-    _T.TUMOUR: TissueFacts(t1_ms=(1300, 1700), t2_ms=(130, 115), proton_density=0.88, adc_um2_ms=1.2, transfer=0.1,
-                           gadolinium_mm=0.1, texture=0.15),
-    _T.ENHANCING_TUMOUR: TissueFacts(t1_ms=(1200, 1550), t2_ms=(110, 98), proton_density=0.86, adc_um2_ms=1.0,
-                                     transfer=0.1, gadolinium_mm=0.8, texture=0.15),
-    _T.INFARCT: TissueFacts(t1_ms=(1250, 1600), t2_ms=(125, 110), proton_density=0.88, adc_um2_ms=0.48, anisotropy=0.1,
-                            transfer=0.1, gadolinium_mm=0.05),
-    _T.BLOOD_PRODUCT: TissueFacts(t1_ms=(800, 950), t2_ms=(55, 38), proton_density=0.8, r2_prime_hz=70.0,
-                                  adc_um2_ms=0.7, susceptibility_ppm=0.9, texture=0.25),
-    _T.CYST: TissueFacts(t1_ms=(3000, 3300), t2_ms=(900, 750), proton_density=0.98, adc_um2_ms=2.7, texture=0.03),
+FACTS: Final[dict[Tissue, Facts]] = {
+    _T.AIR: Facts(t1_ms=(1000, 1000), t2_ms=(1, 1), proton_density=0.0, susceptibility_ppm=9.4, texture=0.0),
+    _T.CSF: Facts(t1_ms=(4300, 4300), t2_ms=(2000, 1700), proton_density=1.0, r2_prime_hz=0.5, adc_um2_ms=3.0,
+                  texture=0.02, source="R07"),
+    _T.GREY_MATTER: Facts(t1_ms=(1197, 1607), t2_ms=(95, 85), proton_density=0.83, r2_prime_hz=1.5, adc_um2_ms=0.84,
+                          anisotropy=0.1, transfer=0.15, gadolinium_mm=0.05, t1_other_ms=((0.55, 717), (7.0, 1939)),
+                          t2_other_ms=((7.0, 47),),
+                          source="W08 P07 C10 C19"),
+    _T.WHITE_MATTER: Facts(t1_ms=(646, 838), t2_ms=(75, 69), proton_density=0.71, r2_prime_hz=1.8, adc_um2_ms=0.72,
+                           anisotropy=0.7, transfer=0.25, gadolinium_mm=0.02, texture=0.04,
+                           t1_other_ms=((0.55, 493), (7.0, 1126)), t2_other_ms=((7.0, 47),), source="W08 P07 C10 C19"),
+    _T.DEEP_GREY: Facts(t1_ms=(980, 1250), t2_ms=(83, 72), proton_density=0.80, r2_prime_hz=5.0, adc_um2_ms=0.76,
+                        anisotropy=0.2, transfer=0.18, gadolinium_mm=0.05, source="P07 R07"),
+    _T.PALLIDUM: Facts(t1_ms=(760, 950), t2_ms=(64, 52), proton_density=0.74, r2_prime_hz=9.0, adc_um2_ms=0.76,
+                       anisotropy=0.2, susceptibility_ppm=0.12, transfer=0.2, gadolinium_mm=0.04, source="P07"),
+    _T.FAT: Facts(t1_ms=(260, 310), t2_ms=(165, 133), proton_density=0.9, r2_prime_hz=8.0, adc_um2_ms=0.03,
+                  fat_fraction=0.95, susceptibility_ppm=0.6, texture=0.08, source="B84 G04"),
+    _T.YELLOW_MARROW: Facts(t1_ms=(260, 310), t2_ms=(165, 133), proton_density=0.75, r2_prime_hz=35.0, adc_um2_ms=0.1,
+                            fat_fraction=0.85, texture=0.1, source="G04"),
+    _T.RED_MARROW: Facts(t1_ms=(549, 586), t2_ms=(60, 55), proton_density=0.7, r2_prime_hz=45.0, adc_um2_ms=0.4,
+                         fat_fraction=0.45, gadolinium_mm=0.15, texture=0.1, source="B04"),
+    _T.CORTICAL_BONE: Facts(t1_ms=(220, 250), t2_ms=(0.5, 0.45), proton_density=0.2, susceptibility_ppm=-2.0),
+    _T.MUSCLE: Facts(t1_ms=(1008, 1412), t2_ms=(40, 35), proton_density=0.79, r2_prime_hz=6.0, adc_um2_ms=1.5,
+                     anisotropy=0.25, transfer=0.35, gadolinium_mm=0.12, texture=0.09, source="S05 G04"),
+    _T.SKIN: Facts(t1_ms=(860, 1050), t2_ms=(35, 32), proton_density=0.7, r2_prime_hz=8.0, adc_um2_ms=1.0,
+                   transfer=0.2, gadolinium_mm=0.3),
+    _T.MUCOSA: Facts(t1_ms=(1150, 1450), t2_ms=(110, 95), proton_density=0.85, r2_prime_hz=6.0, adc_um2_ms=1.5,
+                     transfer=0.1, gadolinium_mm=0.9, texture=0.12),
+    _T.VITREOUS: Facts(t1_ms=(4000, 4000), t2_ms=(1300, 1000), proton_density=1.0, r2_prime_hz=0.5, adc_um2_ms=2.8,
+                       texture=0.01),
+    _T.NERVE: Facts(t1_ms=(745, 993), t2_ms=(76, 78), proton_density=0.75, adc_um2_ms=0.9, anisotropy=0.6,
+                    transfer=0.22, gadolinium_mm=0.03, source="S05"),
+    _T.ARTERY: Facts(t1_ms=(1441, 1664), t2_ms=(250, 150), proton_density=0.87, adc_um2_ms=6.0, gadolinium_mm=0.9,
+                     texture=0.02, source="S05 L04"),
+    _T.VEIN: Facts(t1_ms=(1441, 1584), t2_ms=(130, 55), proton_density=0.87, r2_prime_hz=12.0, adc_um2_ms=5.0,
+                   susceptibility_ppm=0.4, gadolinium_mm=0.9, texture=0.02, source="S05 L04"),
+    _T.MENINGES: Facts(t1_ms=(1000, 1300), t2_ms=(80, 70), proton_density=0.8, adc_um2_ms=1.2, gadolinium_mm=0.6),
+    _T.GLAND: Facts(t1_ms=(700, 850), t2_ms=(70, 62), proton_density=0.82, r2_prime_hz=5.0, adc_um2_ms=1.1,
+                    fat_fraction=0.3, gadolinium_mm=0.5, texture=0.12),
+    _T.CARTILAGE: Facts(t1_ms=(1066, 1240), t2_ms=(42, 37), proton_density=0.78, r2_prime_hz=4.0, adc_um2_ms=1.3,
+                        transfer=0.3, gadolinium_mm=0.03, source="G04"),
+    _T.SYNOVIAL_FLUID: Facts(t1_ms=(2850, 3620), t2_ms=(1210, 767), proton_density=0.97, adc_um2_ms=2.5,
+                             gadolinium_mm=0.05, texture=0.02, source="G04"),
+    _T.LIGAMENT: Facts(t1_ms=(400, 500), t2_ms=(6, 5), proton_density=0.6, transfer=0.3, texture=0.1),
+    _T.NUCLEUS_PULPOSUS: Facts(t1_ms=(1100, 1350), t2_ms=(115, 100), proton_density=0.85, adc_um2_ms=1.9,
+                               transfer=0.1, texture=0.12),
+    _T.ANNULUS: Facts(t1_ms=(850, 1050), t2_ms=(45, 40), proton_density=0.68, adc_um2_ms=1.2, transfer=0.25,
+                      texture=0.1),
+    _T.LIVER: Facts(t1_ms=(586, 809), t2_ms=(46, 34), proton_density=0.76, r2_prime_hz=13.0, adc_um2_ms=1.1,
+                    fat_fraction=0.05, transfer=0.25, gadolinium_mm=0.4, texture=0.05, t1_other_ms=((0.55, 339),),
+                    source="B04 C19"),
+    _T.SPLEEN: Facts(t1_ms=(1057, 1328), t2_ms=(79, 61), proton_density=0.83, r2_prime_hz=6.0, adc_um2_ms=0.85,
+                     transfer=0.15, gadolinium_mm=0.6, source="B04"),
+    _T.RENAL_CORTEX: Facts(t1_ms=(966, 1142), t2_ms=(87, 76), proton_density=0.84, r2_prime_hz=5.0, adc_um2_ms=2.1,
+                           transfer=0.1, gadolinium_mm=1.1, source="B04"),
+    _T.RENAL_MEDULLA: Facts(t1_ms=(1412, 1545), t2_ms=(85, 81), proton_density=0.87, r2_prime_hz=8.0, adc_um2_ms=1.9,
+                            transfer=0.1, gadolinium_mm=0.9, source="B04"),
+    _T.PANCREAS: Facts(t1_ms=(584, 725), t2_ms=(46, 43), proton_density=0.8, r2_prime_hz=6.0, adc_um2_ms=1.3,
+                       fat_fraction=0.1, transfer=0.2, gadolinium_mm=0.5, texture=0.12, source="B04"),
+    _T.BOWEL_WALL: Facts(t1_ms=(950, 1200), t2_ms=(65, 58), proton_density=0.8, r2_prime_hz=12.0, adc_um2_ms=1.6,
+                         transfer=0.2, gadolinium_mm=0.6, texture=0.1),
+    _T.BOWEL_CONTENT: Facts(t1_ms=(1200, 1500), t2_ms=(180, 150), proton_density=0.8, r2_prime_hz=20.0,
+                            adc_um2_ms=2.0, texture=0.35),
+    _T.BILE: Facts(t1_ms=(1900, 2200), t2_ms=(800, 600), proton_density=0.95, adc_um2_ms=2.6, texture=0.05),
+    _T.URINE: Facts(t1_ms=(3600, 3800), t2_ms=(1400, 1100), proton_density=1.0, adc_um2_ms=2.9, texture=0.02),
+    _T.PERIPHERAL_ZONE: Facts(t1_ms=(1400, 1700), t2_ms=(160, 140), proton_density=0.87, r2_prime_hz=3.0,
+                              adc_um2_ms=1.7, transfer=0.08, gadolinium_mm=0.35, texture=0.15),
+    _T.TRANSITION_ZONE: Facts(t1_ms=(1317, 1597), t2_ms=(88, 80), proton_density=0.84, r2_prime_hz=3.0,
+                              adc_um2_ms=1.25, transfer=0.12, gadolinium_mm=0.5, texture=0.25, source="B04"),
+    _T.FIBROGLANDULAR: Facts(t1_ms=(1266, 1445), t2_ms=(58, 54), proton_density=0.82, r2_prime_hz=6.0,
+                             adc_um2_ms=1.8, transfer=0.12, gadolinium_mm=0.2, texture=0.15, source="R06"),
+    _T.LUNG: Facts(t1_ms=(1150, 1300), t2_ms=(45, 40), proton_density=0.2, r2_prime_hz=450.0, adc_um2_ms=2.0,
+                   susceptibility_ppm=7.5, gadolinium_mm=0.5, texture=0.2),
+    _T.OEDEMA: Facts(t1_ms=(1350, 1750), t2_ms=(170, 150), proton_density=0.92, adc_um2_ms=1.25, anisotropy=0.2,
+                     transfer=0.08, gadolinium_mm=0.03, texture=0.1),
+    _T.TUMOUR: Facts(t1_ms=(1300, 1700), t2_ms=(130, 115), proton_density=0.88, adc_um2_ms=1.2, transfer=0.1,
+                     gadolinium_mm=0.1, texture=0.15),
+    _T.ENHANCING_TUMOUR: Facts(t1_ms=(1200, 1550), t2_ms=(110, 98), proton_density=0.86, adc_um2_ms=1.0,
+                               transfer=0.1, gadolinium_mm=0.8, texture=0.15),
+    _T.INFARCT: Facts(t1_ms=(1250, 1600), t2_ms=(125, 110), proton_density=0.88, adc_um2_ms=0.48, anisotropy=0.1,
+                      transfer=0.1, gadolinium_mm=0.05),
+    _T.BLOOD_PRODUCT: Facts(t1_ms=(800, 950), t2_ms=(55, 38), proton_density=0.8, r2_prime_hz=70.0,
+                            adc_um2_ms=0.7, susceptibility_ppm=0.9, texture=0.25),
+    _T.CYST: Facts(t1_ms=(3000, 3300), t2_ms=(900, 750), proton_density=0.98, adc_um2_ms=2.7, texture=0.03),
 }  # fmt: skip
 
 
@@ -214,7 +217,8 @@ def _at_field(pair: tuple[float, float], field_t: float, others: tuple[tuple[flo
 def parameters(field_t: float, rng: np.random.Generator | None = None, spread: float = 0.08) -> TissueParameters:
     """Tissue parameters at a field of 0.3 to 7 T; with `rng`, of one person: each value log-normal about its mean.
 
-    `spread` is the standard deviation of the logarithm between people, of the size that the sources report.
+    `spread` is the standard deviation of the logarithm between people, of the size that the sources report. T2 hardly
+    depends on the field below 1.5 T and is held there.
     """
     if not 0.3 <= field_t <= 7.5:
         raise ValueError(
@@ -230,7 +234,7 @@ def parameters(field_t: float, rng: np.random.Generator | None = None, spread: f
     fat = torch.tensor([row.fat_fraction for row in rows], dtype=torch.float32)
     return TissueParameters(
         t1_ms=vary([_at_field(row.t1_ms, field_t, row.t1_other_ms) for row in rows], 1.0),
-        t2_ms=vary([_at_field(row.t2_ms, field_t) for row in rows], 1.0),
+        t2_ms=vary([_at_field(row.t2_ms, max(field_t, 1.5), row.t2_other_ms) for row in rows], 1.0),
         r2_prime_hz=vary([row.r2_prime_hz * field_t / 1.5 for row in rows], 2.0),
         proton_density=vary([row.proton_density for row in rows], 0.5),
         adc_um2_ms=vary([row.adc_um2_ms for row in rows], 1.0),

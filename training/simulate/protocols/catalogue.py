@@ -16,15 +16,29 @@ PROTOCOLS: Final[tuple[Protocol, ...]] = (*SPIN_ECHO, *GRADIENT_ECHO, *ECHO_PLAN
 
 # How often each vendor and each plane comes, by region.
 _VENDOR_SHARE: Final = {
-    "SIEMENS": 0.27, "Siemens Healthineers": 0.13, "GE MEDICAL SYSTEMS": 0.24, "Philips Medical Systems": 0.14, "Philips": 0.08,
-    "CANON_MEC": 0.05, "UIH": 0.05, "Hitachi Medical Corporation": 0.04,
-}  # fmt: skip
+    "SIEMENS": 0.27,
+    "Siemens Healthineers": 0.13,
+    "GE MEDICAL SYSTEMS": 0.24,
+    "Philips Medical Systems": 0.14,
+    "Philips": 0.08,
+    "CANON_MEC": 0.05,
+    "UIH": 0.05,
+    "Hitachi Medical Corporation": 0.04,
+}
 _PLANES: Final[tuple[Plane, Plane, Plane]] = ("axial", "sagittal", "coronal")
 _PLANE_SHARE: Final = {
-    "head": (0.66, 0.2, 0.14), "neck": (0.4, 0.5, 0.1), "lumbar-spine": (0.25, 0.65, 0.1), "knee": (0.25, 0.4, 0.35),
-    "shoulder": (0.4, 0.25, 0.35), "hip": (0.35, 0.2, 0.45), "limb": (0.45, 0.2, 0.35), "extremity": (0.3, 0.35, 0.35),
-    "abdomen": (0.75, 0.02, 0.23), "pelvis": (0.6, 0.22, 0.18), "breast": (0.8, 0.18, 0.02),
-}  # fmt: skip
+    "head": (0.66, 0.2, 0.14),
+    "neck": (0.4, 0.5, 0.1),
+    "lumbar-spine": (0.25, 0.65, 0.1),
+    "knee": (0.25, 0.4, 0.35),
+    "shoulder": (0.4, 0.25, 0.35),
+    "hip": (0.35, 0.2, 0.45),
+    "limb": (0.45, 0.2, 0.35),
+    "extremity": (0.3, 0.35, 0.35),
+    "abdomen": (0.75, 0.02, 0.23),
+    "pelvis": (0.6, 0.22, 0.18),
+    "breast": (0.8, 0.18, 0.02),
+}
 # Echo-planar images and what is made of them are axial, but for a few.
 _EPI_PLANE_SHARE: Final = (0.9, 0.06, 0.04)
 
@@ -42,9 +56,9 @@ def for_region(region: str) -> tuple[Protocol, ...]:
     return tuple(p for p in PROTOCOLS if region in p.regions)
 
 
-def draw_protocol(region: str, rng: np.random.Generator) -> Protocol:
-    """One family of a region, by weight."""
-    families = for_region(region)
+def draw_protocol(region: str, rng: np.random.Generator, *, vendor: str | None = None) -> Protocol:
+    """One family of a region, by weight; only of those that the vendor has, if one is given."""
+    families = [p for p in for_region(region) if vendor is None or not p.vendors or family(vendor) in p.vendors]
     weights = np.array([p.weight for p in families])
     return families[int(rng.choice(len(families), p=weights / weights.sum()))]
 
@@ -59,11 +73,16 @@ def draw_scanner(protocol: Protocol, region: str, rng: np.random.Generator) -> t
     return vendor, model, field_t
 
 
+def draw_plane(protocol: Protocol, region: str, rng: np.random.Generator) -> Plane:
+    """How the slices lie: by region, echo-planar ones nearly always axial."""
+    shares = _EPI_PLANE_SHARE if protocol in ECHO_PLANAR else _PLANE_SHARE[region]
+    return _PLANES[int(rng.choice(3, p=shares))]
+
+
 def draw_scan(protocol: Protocol, region: str, rng: np.random.Generator) -> Scan:
     """One series of a family in a region: scanner, plane and every parameter."""
     vendor, model, field_t = draw_scanner(protocol, region, rng)
-    shares = _EPI_PLANE_SHARE if protocol in ECHO_PLANAR else _PLANE_SHARE[region]
-    plane = _PLANES[int(rng.choice(3, p=shares))]
+    plane = draw_plane(protocol, region, rng)
     agent = bool(rng.random() < protocol.agent_share)
     draw = Draw(rng=rng, vendor=vendor, model=model, field_t=field_t, region=region, plane=plane, agent=agent)
     return scan(protocol, draw)
@@ -73,7 +92,15 @@ def scan(protocol: Protocol, draw: Draw) -> Scan:
     """Draw every parameter of one series of this family."""
     recipe = protocol.draw(draw)
     return Scan(
-        protocol=protocol.name, technique=protocol.technique, vendor=draw.vendor, model=draw.model, region=draw.region,
-        plane=draw.plane, physics=recipe.physics, sampling=recipe.sampling, labels=protocol.labels(recipe.physics),
-        description=describe(protocol, draw, recipe.physics), header=recipe.header,
-    )  # fmt: skip
+        protocol=protocol.name,
+        technique=protocol.technique,
+        vendor=draw.vendor,
+        model=draw.model,
+        region=draw.region,
+        plane=draw.plane,
+        physics=recipe.physics,
+        sampling=recipe.sampling,
+        labels=protocol.labels(recipe.physics),
+        description=describe(protocol, draw, recipe.physics),
+        header=recipe.header,
+    )

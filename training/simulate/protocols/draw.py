@@ -119,7 +119,7 @@ def slices_2d(d: Draw, *, coarser: float = 1.0, blur_ms: float = 0.0) -> Samplin
 
 
 def volume_3d(d: Draw, *, coarser: float = 1.0, blur_ms: float = 0.0) -> Sampling:
-    """Voxels of a three-dimensional scan: nearly isotropic in the head and in joints, slabs of 2 to 4 mm in the trunk."""
+    """Voxels of a 3D scan: nearly isotropic in the head and in joints, slabs of 2 to 4 mm in the trunk."""
     trunk = d.region in TRUNK
     voxel = (
         d.between(1.0, 1.6, 2) if trunk else d.between(0.75, 1.1, 2) if d.region == "head" else d.between(0.5, 0.8, 2)

@@ -12,37 +12,52 @@ _DIFFUSION_REGIONS = (*HEAD, "abdomen", "pelvis", "breast", "neck", "lumbar-spin
 def bold(d: Draw) -> Recipe:
     """Gradient-echo EPI of functional MRI, T2*."""
     physics = Physics(
-        kind="gradient-epi", field_t=d.field_t, te_ms=d.by_field(d.between(38, 55), d.between(24, 40)),
-        tr_ms=d.between(600, 4000), flip_deg=d.between(50, 90), fat="saturation", inflow=0.3,
-    )  # fmt: skip
+        kind="gradient-epi",
+        field_t=d.field_t,
+        te_ms=d.by_field(d.between(38, 55), d.between(24, 40)),
+        tr_ms=d.between(600, 4000),
+        flip_deg=d.between(50, 90),
+        fat="saturation",
+        inflow=0.3,
+    )
     return Recipe(physics=physics, sampling=echo_planar(d, 1.8, 4.0))
 
 
 def bolus(d: Draw) -> Recipe:
     """Gradient-echo EPI while a bolus passes (DSC)."""
     physics = Physics(
-        kind="gradient-epi", field_t=d.field_t, te_ms=d.by_field(d.between(38, 50), d.between(25, 38)),
-        tr_ms=d.between(1200, 2200), flip_deg=d.between(60, 90), fat="saturation", agent=True, inflow=0.3,
-    )  # fmt: skip
+        kind="gradient-epi",
+        field_t=d.field_t,
+        te_ms=d.by_field(d.between(38, 50), d.between(25, 38)),
+        tr_ms=d.between(1200, 2200),
+        flip_deg=d.between(60, 90),
+        fat="saturation",
+        agent=True,
+        inflow=0.3,
+    )
     return Recipe(physics=physics, sampling=echo_planar(d, 1.7, 2.6))
 
 
 def spin_labelling(d: Draw) -> Recipe:
     """Control and label images of arterial spin labelling: short echo, sometimes with background suppression."""
     physics = Physics(
-        kind="gradient-epi", field_t=d.field_t, te_ms=d.between(10, 18, 1), tr_ms=d.between(2500, 5000), flip_deg=90.0,
-        ti_ms=d.between(1400, 3000) if d.chance(0.5) else None, fat="saturation", inflow=0.3,
-    )  # fmt: skip
-    recipe = Recipe(physics=physics, sampling=replace(echo_planar(d, 2.8, 4.0), zero_fill=1.0))
-    # What the header calls TI is the delay after labelling.
-    return replace(recipe, header={"InversionTime": d.between(1500, 2000)}) if physics.ti_ms else recipe
+        kind="gradient-epi",
+        field_t=d.field_t,
+        te_ms=d.between(10, 18, 1),
+        tr_ms=d.between(2500, 5000),
+        flip_deg=90.0,
+        ti_ms=d.between(1400, 3000) if d.chance(0.5) else None,
+        fat="saturation",
+        inflow=0.3,
+    )
+    return Recipe(physics=physics, sampling=replace(echo_planar(d, 2.8, 4.0), zero_fill=1.0))
 
 
 def perfusion_weighted(d: Draw) -> Recipe:
     """Control minus label: noisy, grey matter brightest."""
     recipe = spin_labelling(d)
     physics = replace(recipe.physics, output="perfusion", ti_ms=None)
-    return replace(recipe, physics=physics, sampling=replace(recipe.sampling, snr=d.logarithmic(3, 15)), header={})
+    return replace(recipe, physics=physics, sampling=replace(recipe.sampling, snr=d.logarithmic(3, 15)))
 
 
 def blood_flow(d: Draw) -> Recipe:
@@ -52,9 +67,15 @@ def blood_flow(d: Draw) -> Recipe:
 
 def _spin_epi(d: Draw, b_s_mm2: float, *, directional: bool = False, output: Output = "magnitude") -> Recipe:
     physics = Physics(
-        kind="spin-epi", field_t=d.field_t, te_ms=d.between(55, 105), tr_ms=d.between(2800, 10000), b_s_mm2=b_s_mm2,
-        directional=directional, fat="saturation", output=output,
-    )  # fmt: skip
+        kind="spin-epi",
+        field_t=d.field_t,
+        te_ms=d.between(55, 105),
+        tr_ms=d.between(2800, 10000),
+        b_s_mm2=b_s_mm2,
+        directional=directional,
+        fat="saturation",
+        output=output,
+    )
     return Recipe(physics=physics, sampling=echo_planar(d, 1.3, 3.0))
 
 
@@ -96,8 +117,13 @@ def anisotropy(d: Draw) -> Recipe:
 
 def _relaxation(d: Draw, output: Output) -> Recipe:
     physics = Physics(
-        kind="spin-echo", field_t=d.field_t, te_ms=d.between(10, 80), tr_ms=d.between(1500, 5000), output=output, fat="none",
-    )  # fmt: skip
+        kind="spin-echo",
+        field_t=d.field_t,
+        te_ms=d.between(10, 80),
+        tr_ms=d.between(1500, 5000),
+        output=output,
+        fat="none",
+    )
     sampling = replace(slices_2d(d, coarser=1.6), snr=d.logarithmic(12, 40), partial_fourier=1.0)
     return Recipe(physics=physics, sampling=sampling)
 
@@ -115,8 +141,13 @@ def t2_map(d: Draw) -> Recipe:
 def fat_fraction(d: Draw) -> Recipe:
     """Proton density fat fraction."""
     physics = Physics(
-        kind="spoiled", field_t=d.field_t, te_ms=1.3, tr_ms=d.between(6, 12, 1), flip_deg=d.between(3, 6), output="fat-fraction",
-    )  # fmt: skip
+        kind="spoiled",
+        field_t=d.field_t,
+        te_ms=1.3,
+        tr_ms=d.between(6, 12, 1),
+        flip_deg=d.between(3, 6),
+        output="fat-fraction",
+    )
     sampling: Sampling = replace(slices_2d(d, coarser=1.3), snr=d.logarithmic(12, 40), volumetric=True)
     return Recipe(physics=physics, sampling=sampling)
 
@@ -125,20 +156,71 @@ ECHO_PLANAR = (
     Protocol(name="bold", technique="bold", contrast=names.T2_STAR, group="epi", draw=bold, weight=2.2),
     Protocol(name="bolus", technique="bolus", contrast=names.PERFUSION, group="epi", draw=bolus, weight=0.15),
     Protocol(name="asl", technique="asl", contrast=names.PERFUSION, group="epi", draw=spin_labelling, weight=0.7),
-    Protocol(name="asl-weighted", technique="asl-weighted", contrast=names.PERFUSION, group="derived", draw=perfusion_weighted,
-             weight=0.4),
-    Protocol(name="cbf-map", technique="cbf-map", contrast=names.DERIVED_MAP, group="derived", draw=blood_flow, weight=0.2),
-    Protocol(name="dwi-b0", technique="dwi", contrast=names.DIFFUSION, group="epi", draw=b_zero, regions=_DIFFUSION_REGIONS,
-             weight=1.0),
-    Protocol(name="dwi-trace", technique="dwi", contrast=names.DIFFUSION, group="epi", draw=trace, regions=_DIFFUSION_REGIONS,
-             weight=1.8),
+    Protocol(
+        name="asl-weighted",
+        technique="asl-weighted",
+        contrast=names.PERFUSION,
+        group="derived",
+        draw=perfusion_weighted,
+        weight=0.4,
+    ),
+    Protocol(
+        name="cbf-map", technique="cbf-map", contrast=names.DERIVED_MAP, group="derived", draw=blood_flow, weight=0.2
+    ),
+    Protocol(
+        name="dwi-b0",
+        technique="dwi",
+        contrast=names.DIFFUSION,
+        group="epi",
+        draw=b_zero,
+        regions=_DIFFUSION_REGIONS,
+        weight=1.0,
+    ),
+    Protocol(
+        name="dwi-trace",
+        technique="dwi",
+        contrast=names.DIFFUSION,
+        group="epi",
+        draw=trace,
+        regions=_DIFFUSION_REGIONS,
+        weight=1.8,
+    ),
     Protocol(name="dwi-direction", technique="dwi", contrast=names.DIFFUSION, group="epi", draw=tensor, weight=1.2),
-    Protocol(name="adc", technique="adc", contrast=names.ADC, group="derived", draw=adc, regions=_DIFFUSION_REGIONS, weight=1.6),
+    Protocol(
+        name="adc",
+        technique="adc",
+        contrast=names.ADC,
+        group="derived",
+        draw=adc,
+        regions=_DIFFUSION_REGIONS,
+        weight=1.6,
+    ),
     Protocol(name="fa-map", technique="fa", contrast=names.DERIVED_MAP, group="derived", draw=anisotropy, weight=0.6),
-    Protocol(name="t1-map", technique="t1-map", contrast=names.DERIVED_MAP, group="derived", draw=t1_map,
-             regions=(*HEAD, "knee", "abdomen"), weight=0.3),
-    Protocol(name="t2-map", technique="t2-map", contrast=names.DERIVED_MAP, group="derived", draw=t2_map,
-             regions=(*HEAD, "knee", "hip"), weight=0.3),
-    Protocol(name="fat-fraction", technique="fat-fraction", contrast=names.DERIVED_MAP, group="derived", draw=fat_fraction,
-             regions=("abdomen", "pelvis", "limb"), weight=0.3),
-)  # fmt: skip
+    Protocol(
+        name="t1-map",
+        technique="t1-map",
+        contrast=names.DERIVED_MAP,
+        group="derived",
+        draw=t1_map,
+        regions=(*HEAD, "knee", "abdomen"),
+        weight=0.3,
+    ),
+    Protocol(
+        name="t2-map",
+        technique="t2-map",
+        contrast=names.DERIVED_MAP,
+        group="derived",
+        draw=t2_map,
+        regions=(*HEAD, "knee", "hip"),
+        weight=0.3,
+    ),
+    Protocol(
+        name="fat-fraction",
+        technique="fat-fraction",
+        contrast=names.DERIVED_MAP,
+        group="derived",
+        draw=fat_fraction,
+        regions=("abdomen", "pelvis", "limb"),
+        weight=0.3,
+    ),
+)

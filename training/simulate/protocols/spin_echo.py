@@ -20,16 +20,24 @@ from training.simulate.protocols.draw import (
     null_ms,
     slices_2d,
     volume_3d,
-)  # fmt: skip
+)
 
 
 def _turbo(d: Draw, *, te_ms: float, tr_ms: float, echoes: int, fat: FatMethod = "none") -> Physics:
     spacing = d.between(7, 12, 1)
     return Physics(
-        kind="spin-echo", field_t=d.field_t, te_ms=te_ms, tr_ms=tr_ms, echoes=echoes, train_ms=spacing * echoes,
-        echo_spacing_ms=spacing, flip_deg=d.one_of(120, 140, 150, 160, 180), fat=fat,
-        transfer=d.between(0.4, 1.0, 2), agent=d.agent,
-    )  # fmt: skip
+        kind="spin-echo",
+        field_t=d.field_t,
+        te_ms=te_ms,
+        tr_ms=tr_ms,
+        echoes=echoes,
+        train_ms=spacing * echoes,
+        echo_spacing_ms=spacing,
+        flip_deg=d.one_of(120, 140, 150, 160, 180),
+        fat=fat,
+        transfer=d.between(0.4, 1.0, 2),
+        agent=d.agent,
+    )
 
 
 def _fat_method(d: Draw) -> FatMethod:
@@ -39,9 +47,14 @@ def _fat_method(d: Draw) -> FatMethod:
 def t1_se(d: Draw) -> Recipe:
     """Conventional spin echo, T1."""
     physics = Physics(
-        kind="spin-echo", field_t=d.field_t, te_ms=d.between(8, 18, 1), tr_ms=d.between(380, 750), flip_deg=d.one_of(90, 90, 70),
-        transfer=d.between(0.2, 0.7, 2), agent=d.agent,
-    )  # fmt: skip
+        kind="spin-echo",
+        field_t=d.field_t,
+        te_ms=d.between(8, 18, 1),
+        tr_ms=d.between(380, 750),
+        flip_deg=d.one_of(90, 90, 70),
+        transfer=d.between(0.2, 0.7, 2),
+        agent=d.agent,
+    )
     return Recipe(physics=physics, sampling=slices_2d(d))
 
 
@@ -62,8 +75,9 @@ def t1_flair(d: Draw) -> Recipe:
     tr = d.between(1700, 2800)
     physics = replace(
         _turbo(d, te_ms=d.between(8, 25, 1), tr_ms=tr, echoes=d.whole(5, 9)),
-        kind="inversion", ti_ms=round(null_ms(4300, tr) * d.between(0.92, 1.05, 2)),
-    )  # fmt: skip
+        kind="inversion",
+        ti_ms=round(null_ms(4300, tr) * d.between(0.92, 1.05, 2)),
+    )
     return Recipe(physics=physics, sampling=slices_2d(d))
 
 
@@ -109,12 +123,23 @@ def t2_space(d: Draw) -> Recipe:
 def _single_shot(d: Draw, fat: FatMethod) -> Recipe:
     echoes = d.whole(70, 220)
     physics = Physics(
-        kind="spin-echo", field_t=d.field_t, te_ms=d.between(65, 180), tr_ms=8000.0, echoes=echoes, echo_spacing_ms=4.5,
-        flip_deg=d.one_of(120, 150, 180), fat=fat, transfer=d.between(0.2, 0.6, 2), agent=d.agent,
-    )  # fmt: skip
+        kind="spin-echo",
+        field_t=d.field_t,
+        te_ms=d.between(65, 180),
+        tr_ms=8000.0,
+        echoes=echoes,
+        echo_spacing_ms=4.5,
+        flip_deg=d.one_of(120, 150, 180),
+        fat=fat,
+        transfer=d.between(0.2, 0.6, 2),
+        agent=d.agent,
+    )
     sampling = slices_2d(d, coarser=1.3, blur_ms=d.between(60, 160))
-    return Recipe(physics=physics, sampling=replace(sampling, partial_fourier=d.one_of(0.6, 0.7, 1.0)),
-                  header={"RepetitionTime": d.between(600, 1800)})  # fmt: skip
+    return Recipe(
+        physics=physics,
+        sampling=replace(sampling, partial_fourier=d.one_of(0.6, 0.7, 1.0)),
+        header={"RepetitionTime": d.between(600, 1800)},
+    )
 
 
 def haste(d: Draw) -> Recipe:
@@ -144,9 +169,13 @@ def flair_3d(d: Draw) -> Recipe:
     te, tr = d.between(85, 135), d.between(4800, 8000)
     physics = _turbo(d, te_ms=te, tr_ms=tr, echoes=d.whole(130, 260), fat="saturation" if d.chance(0.5) else "none")
     physics = replace(
-        physics, kind="inversion", train_ms=900.0, ti_ms=round(null_ms(4300, tr - 900.0) * d.between(0.97, 1.04, 2)),
-        flip_deg=d.one_of(90, 120), agent=d.agent,
-    )  # fmt: skip
+        physics,
+        kind="inversion",
+        train_ms=900.0,
+        ti_ms=round(null_ms(4300, tr - 900.0) * d.between(0.97, 1.04, 2)),
+        flip_deg=d.one_of(90, 120),
+        agent=d.agent,
+    )
     nominal = te * d.between(1.0, 3.6, 2)
     return Recipe(
         physics=physics, sampling=volume_3d(d, blur_ms=d.between(10, 50)), header={"EchoTime": round(nominal)}
@@ -163,30 +192,128 @@ def stir(d: Draw) -> Recipe:
 
 
 SPIN_ECHO = (
-    Protocol(name="t1-se", technique="se", contrast=names.T1, group="spin-echo", draw=t1_se, regions=(*HEAD, *SPINE, *JOINTS),
-             agent_share=0.35, weight=1.3),
-    Protocol(name="t1-tse", technique="tse", contrast=names.T1, group="spin-echo", draw=t1_tse, regions=EVERYWHERE,
-             agent_share=0.25, weight=1.6),
-    Protocol(name="t1-tse-fs", technique="tse", contrast=names.T1, group="spin-echo", draw=t1_tse_fs,
-             regions=EVERYWHERE, agent_share=0.75, weight=0.8),
-    Protocol(name="t1-flair", technique="t1flair", contrast=names.T1, group="spin-echo", draw=t1_flair, regions=(*HEAD, *SPINE),
-             agent_share=0.2, weight=0.5),
-    Protocol(name="t2-tse", technique="tse", contrast=names.T2, group="spin-echo", draw=t2_tse, regions=EVERYWHERE, weight=2.2),
-    Protocol(name="t2-tse-fs", technique="tse", contrast=names.T2, group="spin-echo", draw=t2_tse_fs, regions=EVERYWHERE,
-             weight=1.3),
-    Protocol(name="pd-tse", technique="tse", contrast=names.PROTON_DENSITY, group="spin-echo", draw=pd_tse,
-             regions=(*JOINTS, *HEAD), weight=1.3),
-    Protocol(name="pd-tse-fs", technique="tse", contrast=names.PROTON_DENSITY, group="spin-echo", draw=pd_tse_fs,
-             regions=JOINTS, weight=1.5),
-    Protocol(name="t2-space", technique="space", contrast=names.T2, group="spin-echo", draw=t2_space,
-             regions=(*HEAD, *SPINE, "knee", "pelvis"), weight=0.6),
-    Protocol(name="t2-haste", technique="haste", contrast=names.T2, group="spin-echo", draw=haste, regions=(*TRUNK, *HEAD),
-             weight=0.7),
-    Protocol(name="t2-haste-fs", technique="haste", contrast=names.T2, group="spin-echo", draw=haste_fs, regions=("abdomen", "pelvis"),
-             weight=0.4),
-    Protocol(name="t2-flair", technique="flair", contrast=names.FLUID_ATTENUATED, group="spin-echo", draw=flair, agent_share=0.15,
-             weight=2.4),
-    Protocol(name="t2-flair-3d", technique="flair3d", contrast=names.FLUID_ATTENUATED, group="spin-echo", draw=flair_3d,
-             agent_share=0.15, weight=1.0),
-    Protocol(name="stir", technique="stir", contrast=names.STIR, group="spin-echo", draw=stir, regions=EVERYWHERE, weight=1.5),
-)  # fmt: skip
+    Protocol(
+        name="t1-se",
+        technique="se",
+        contrast=names.T1,
+        group="spin-echo",
+        draw=t1_se,
+        regions=(*HEAD, *SPINE, *JOINTS),
+        agent_share=0.35,
+        weight=1.3,
+    ),
+    Protocol(
+        name="t1-tse",
+        technique="tse",
+        contrast=names.T1,
+        group="spin-echo",
+        draw=t1_tse,
+        regions=EVERYWHERE,
+        agent_share=0.25,
+        weight=1.6,
+    ),
+    Protocol(
+        name="t1-tse-fs",
+        technique="tse",
+        contrast=names.T1,
+        group="spin-echo",
+        draw=t1_tse_fs,
+        regions=EVERYWHERE,
+        agent_share=0.75,
+        weight=0.8,
+    ),
+    Protocol(
+        name="t1-flair",
+        technique="t1flair",
+        contrast=names.T1,
+        group="spin-echo",
+        draw=t1_flair,
+        regions=(*HEAD, *SPINE),
+        agent_share=0.2,
+        weight=0.5,
+    ),
+    Protocol(
+        name="t2-tse",
+        technique="tse",
+        contrast=names.T2,
+        group="spin-echo",
+        draw=t2_tse,
+        regions=EVERYWHERE,
+        weight=2.2,
+    ),
+    Protocol(
+        name="t2-tse-fs",
+        technique="tse",
+        contrast=names.T2,
+        group="spin-echo",
+        draw=t2_tse_fs,
+        regions=EVERYWHERE,
+        weight=1.3,
+    ),
+    Protocol(
+        name="pd-tse",
+        technique="tse",
+        contrast=names.PROTON_DENSITY,
+        group="spin-echo",
+        draw=pd_tse,
+        regions=(*JOINTS, *HEAD),
+        weight=1.3,
+    ),
+    Protocol(
+        name="pd-tse-fs",
+        technique="tse",
+        contrast=names.PROTON_DENSITY,
+        group="spin-echo",
+        draw=pd_tse_fs,
+        regions=JOINTS,
+        weight=1.5,
+    ),
+    Protocol(
+        name="t2-space",
+        technique="space",
+        contrast=names.T2,
+        group="spin-echo",
+        draw=t2_space,
+        regions=(*HEAD, *SPINE, "knee", "pelvis"),
+        weight=0.6,
+    ),
+    Protocol(
+        name="t2-haste",
+        technique="haste",
+        contrast=names.T2,
+        group="spin-echo",
+        draw=haste,
+        regions=(*TRUNK, *HEAD),
+        weight=0.7,
+    ),
+    Protocol(
+        name="t2-haste-fs",
+        technique="haste",
+        contrast=names.T2,
+        group="spin-echo",
+        draw=haste_fs,
+        regions=("abdomen", "pelvis"),
+        weight=0.4,
+    ),
+    Protocol(
+        name="t2-flair",
+        technique="flair",
+        contrast=names.FLUID_ATTENUATED,
+        group="spin-echo",
+        draw=flair,
+        agent_share=0.15,
+        weight=2.4,
+    ),
+    Protocol(
+        name="t2-flair-3d",
+        technique="flair3d",
+        contrast=names.FLUID_ATTENUATED,
+        group="spin-echo",
+        draw=flair_3d,
+        agent_share=0.15,
+        weight=1.0,
+    ),
+    Protocol(
+        name="stir", technique="stir", contrast=names.STIR, group="spin-echo", draw=stir, regions=EVERYWHERE, weight=1.5
+    ),
+)

@@ -1,7 +1,7 @@
 """From a picture of signals to complex images: coil, encoding, noise, artefacts.
 
-The order is that of a scanner: suppression and fields act on the magnetisation, the coil weights it, phase encoding takes
-time (distortion, blur, ghosts), the receiver adds complex Gaussian noise, and the reconstruction filters and zero-fills.
+The order is that of a scanner: suppression and fields act on the magnetisation, the coil weights it, phase encoding
+takes time (distortion, blur, ghosts), the receiver adds complex Gaussian noise, reconstruction filters and zero-fills.
 Magnitudes then are Rician for one coil (Gudbjartsson 1995) and noncentral chi for several (Constantinides 1997).
 """
 
@@ -103,7 +103,7 @@ def fat_left(p: Physics, shift_hz: Tensor, hz_per_ppm: float, faults: Faults) ->
 
 
 def _shifted_fat(fat: Tensor, encoding: Encoding, hz_per_ppm: float) -> Tensor:
-    """Fat lies where its frequency says: some pixels along readout, or many along phase encoding in echo-planar images."""
+    """Fat lies where its frequency says: some pixels along readout, many along phase encoding in echo-planar images."""
     faults = encoding.faults
     if is_epi(encoding.physics):
         axis = 2 if faults.phase_along_rows else 1
@@ -184,7 +184,7 @@ def _motion(position: Tensor, encoding: Encoding) -> Tensor:
 def reconstruct(kspace: Tensor, encoding: Encoding, *, sigma: float, shape: Size) -> Tensor:
     """Noise of standard deviation `sigma` per acquired pixel, filter, zero-fill to `shape`.
 
-    Complex for one coil; for several the root of the sum of squares (real), where one coil sees the signal and all hear noise.
+    Complex for one coil; for several the root of the sum of squares (real): one coil sees the signal, all hear noise.
     """
     ah, aw = kspace.shape[-2:]
     quiet = sigma * math.sqrt(ah * aw)

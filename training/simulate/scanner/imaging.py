@@ -111,7 +111,7 @@ def adc_map(base: Tensor, weighted: Tensor, *, b_s_mm2: float, floor: float) -> 
 
 
 def _parameter_map(person: Person, view: View, encoding: Encoding, quality: Quality) -> Tensor:
-    """A fitted map: the parameter of what lies in the voxel, with the scatter of a fit, nothing where nothing was fitted."""
+    """A fitted map: the parameter of what lies in the voxel with the scatter of a fit; 0 where nothing was fitted."""
     picture = _sampled(person, view, parameter_table(encoding.physics, person.tissue), encoding, quality)
     kspace = mr.to_kspace(torch.complex(picture.water, torch.zeros_like(picture.water)), encoding)
     single = replace(encoding, sampling=replace(encoding.sampling, coils=1))

@@ -69,9 +69,14 @@ def plan(anatomy: Anatomy, scan: Scan, offsets: np.ndarray, rng: np.random.Gener
     centre = np.asarray(anatomy.centre_mm) + rng.normal(0.0, 0.02, 3) * np.asarray(anatomy.extent_mm)
     reach = anatomy.extent_mm[through_axis]
     return View(
-        centre_mm=_triple(centre), right=right, down=down, normal=normal, fov_mm=(fov[0], fov[1]),
-        offsets_mm=tuple((offsets * reach).tolist()), thickness_mm=scan.sampling.thickness_mm,
-    )  # fmt: skip
+        centre_mm=_triple(centre),
+        right=right,
+        down=down,
+        normal=normal,
+        fov_mm=(fov[0], fov[1]),
+        offsets_mm=tuple((offsets * reach).tolist()),
+        thickness_mm=scan.sampling.thickness_mm,
+    )
 
 
 def stack_offsets(anatomy: Anatomy, scan: Scan, slices: int) -> np.ndarray:

@@ -17,6 +17,8 @@ COMMANDS: Final = {
     "demo": "Run the whole node once on a study, here and now.",
     "replay": "Give quarantined files, failed series and dead deliveries another chance.",
     "bundles": "List, add, activate and roll back model bundles.",
+    "calibrate": "Calibrate the alarms on clean series of this site.",
+    "users": "List, add and remove who may sign in to the pages, and tokens for programs.",
     "check-config": "Check the settings and print them as they are understood.",
 }
 

@@ -6,6 +6,7 @@ key with its default.
 
 import os
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, cast
 
@@ -15,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    IPvAnyAddress,
     SecretStr,
     StringConstraints,
     Tag,
@@ -143,12 +145,31 @@ Destination = Annotated[
 ]
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class WebSettings(Section):
     """The HTTP interface and the page."""
 
     host: str = "127.0.0.1"
     port: Port = 8104
     names: tuple[str, ...] = ()  # host names it is asked for by, besides localhost and IP addresses
+    sign_in: Literal["none", "accounts", "proxy"] | None = None  # null: none, which needs a loopback host
+    accounts: Path | None = None  # who may sign in, as `mrclip users` writes it; null: accounts.yaml beside the spool
+    proxy_user_header: str = "X-Remote-User"  # where a proxy says who signed in with it
+    proxy_addresses: tuple[IPvAnyAddress, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))  # who may say so
+    https: bool = False  # a proxy serves it over HTTPS: browsers send the session over nothing else
+    show_patient: bool = True  # PatientID, accession number and study date, to those who signed in
+
+    @model_validator(mode="after")
+    def _others_sign_in(self) -> Self:
+        if self.sign_in is None and not _is_loopback(self.host):
+            raise ValueError("sign_in must say accounts, proxy or none where host is not a loopback address")
+        return self
 
 
 class Settings(BaseSettings):
@@ -179,6 +200,11 @@ class Settings(BaseSettings):
         if self.ledger.database_url is not None:
             return self.ledger.database_url.get_secret_value()
         return f"sqlite:///{self.spool.path.absolute().parent / 'ledger.sqlite3'}"
+
+    @property
+    def accounts_file(self) -> Path:
+        """Where the accounts of the web part are."""
+        return self.web.accounts or self.spool.path.absolute().parent / "accounts.yaml"
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:

@@ -22,6 +22,7 @@ from dicom_node.receive.intake import ArrivalLedger, Intake, QuietTimes
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.spool import Spool
 from dicom_node.settings import Settings
+from dicom_node.web.accounts import Accounts
 from dicom_node.web.metrics import Metrics
 from dicom_node.web.site import Site, secret
 from dicom_node.work.dispatch import Dispatcher, Tasks, ThreadDispatcher
@@ -114,6 +115,7 @@ def make_site(
         bundle=readers.current,
         clock=utc_now,
         settings=settings.web,
+        accounts=Accounts(settings.accounts_file),
         secret=secret(settings.spool.path.absolute().parent / "web-secret"),
     )
 

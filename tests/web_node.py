@@ -23,6 +23,7 @@ from dicom_node.receive.part10 import read_file_meta
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.spool import EncodedInstance, Spool
 from dicom_node.settings import WebSettings
+from dicom_node.web.accounts import Accounts
 from dicom_node.web.app import WebServer, make_app
 from dicom_node.web.metrics import Metrics
 from dicom_node.web.site import Site
@@ -177,6 +178,7 @@ def make_site(folder: Path, **fields: Any) -> Site:
         "bundle": lambda: None,
         "clock": lambda: NOW,
         "settings": WebSettings(),
+        "accounts": Accounts(folder / "accounts.yaml"),
         "secret": "of the tests",
     }
     return Site(**{**values, **fields})

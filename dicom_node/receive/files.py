@@ -16,7 +16,7 @@ PART: Final = ".part"  # ends the name of a file that is not whole yet
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-def write_whole(path: Path, chunks: Iterable[bytes | memoryview], *, replace: bool) -> bool:
+def write_whole(path: Path, chunks: Iterable[bytes | memoryview], *, replace: bool, mode: int = 0o640) -> bool:
     """Write `chunks` under `path`; False if a file is there that is not to be replaced, and it is left alone.
 
     The bytes are synced before they get their name, and the name before this returns. Raises SpoolFullError or
@@ -25,7 +25,7 @@ def write_whole(path: Path, chunks: Iterable[bytes | memoryview], *, replace: bo
     part = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PART}")
     with _translated(path):
         try:
-            _write(part, chunks)
+            _write(part, chunks, mode)
             if replace:
                 part.replace(path)
             else:
@@ -45,17 +45,13 @@ def make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
-def _write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
-    with open(path, "xb", buffering=0, opener=_private) as file:
+def _write(path: Path, chunks: Iterable[bytes | memoryview], mode: int) -> None:
+    with open(path, "xb", buffering=0, opener=lambda name, flags: os.open(name, flags, mode)) as file:
         for chunk in chunks:
             rest = memoryview(chunk)
             while rest:
                 rest = rest[file.write(rest) :]
         os.fsync(file.fileno())
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o640)
 
 
 @contextmanager

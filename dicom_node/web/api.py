@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import JSONResponse
 
 from dicom_node.ledger.records import SeriesRecord, SeriesState
+from dicom_node.web.access import Reviewer, needs
 from dicom_node.web.documents import (
     ErrorDocument,
     PageDocument,
@@ -24,12 +25,14 @@ UidInPath = Annotated[str, Path(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64, d
 After = Annotated[int | None, Query(ge=0, lt=1 << 63, description="`next` of the page before")]
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
+    401: {"model": ErrorDocument, "description": "Nobody said who asks, where the node wants to know"},
+    403: {"model": ErrorDocument, "description": "Whoever asks may not"},
     422: {"model": ErrorDocument, "description": "A parameter is not what it must be"},
     503: {"model": ErrorDocument, "description": "The ledger does not answer"},
 }
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorDocument, "description": "No such series"}}
 
-router = APIRouter(prefix="/api/v1", tags=["series"], responses=_ERRORS)
+router = APIRouter(prefix="/api/v1", tags=["series"], responses=_ERRORS, dependencies=[Depends(needs("viewer"))])
 
 
 @router.get("/series")
@@ -52,7 +55,7 @@ def one(site: TheSite, series_instance_uid: UidInPath) -> JSONResponse:
 
 
 @router.post("/series/{series_instance_uid}/read", status_code=202, responses=_UNKNOWN)
-def read_again(site: TheSite, series_instance_uid: UidInPath) -> RequestedDocument:
+def read_again(site: TheSite, _person: Reviewer, series_instance_uid: UidInPath) -> RequestedDocument:
     """Have a series read again, now; one that is being read is left at it."""
     request_reading(site, series_instance_uid)
     state = known_series(site, series_instance_uid).summary.state

@@ -6,21 +6,29 @@ from fastapi import FastAPI
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import ASGIApp
 
-from dicom_node.web import api, health, pages
+from dicom_node.web import api, health, pages, sign_in, static_files
 from dicom_node.web.errors import add_error_handlers
 from dicom_node.web.pictures import Pictures
 from dicom_node.web.security import Guard
 from dicom_node.web.server import WebServer
+from dicom_node.web.sign_in import Throttle
 from dicom_node.web.site import Site
 from inference import __version__
 
+ROUTERS: Final = (api.router, health.router, pages.router, sign_in.router, static_files.router)
 _SESSION_S: Final = 12 * 3600
 
 __all__ = ["Site", "WebServer", "make_app"]
 
 
 def make_app(site: Site) -> ASGIApp:
-    """The application that answers from `site`; its OpenAPI description is at /api/v1/openapi.json."""
+    """Everything that answers a request; the OpenAPI description of it is at /api/v1/openapi.json."""
+    # The guard is outside everything, so that an answer to a fault of ours carries its headers too.
+    return Guard(application(site), names=(site.settings.host, *site.settings.names))
+
+
+def application(site: Site) -> FastAPI:
+    """The routes, which answer from `site`, and the sessions."""
     app = FastAPI(
         title="mrclip",
         summary="What MR series show, and whether their headers agree",
@@ -29,12 +37,16 @@ def make_app(site: Site) -> ASGIApp:
         docs_url=None,  # the interactive pages load scripts from other hosts
         redoc_url=None,
     )
-    app.state.site, app.state.pictures = site, Pictures(site.spool)
+    app.state.site, app.state.pictures, app.state.throttle = site, Pictures(site.spool), Throttle()
     add_error_handlers(app)
-    for part in (api, health, pages):
-        app.include_router(part.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_middleware(
-        SessionMiddleware, secret_key=site.secret, session_cookie="mrclip", max_age=_SESSION_S, same_site="lax"
+        SessionMiddleware,
+        secret_key=site.secret,
+        session_cookie="mrclip",
+        max_age=_SESSION_S,
+        same_site="lax",
+        https_only=site.settings.https,
     )
-    # Outside everything, so that an answer to a fault of ours carries the headers too.
-    return Guard(app, names=(site.settings.host, *site.settings.names))
+    return app

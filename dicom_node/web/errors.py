@@ -3,16 +3,21 @@
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from dicom_node.errors import LedgerUnavailableError
 from dicom_node.web.templating import render
 
 _FOR_PROGRAMS: Final = ("/api/", "/healthz", "/readyz", "/metrics")
+
+
+class SignInNeededError(Exception):
+    """Nobody said who asks."""
 
 
 class ProblemError(Exception):
@@ -30,21 +35,38 @@ def problem(status: int, code: str, message: str, headers: Mapping[str, str] | N
 
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every error of `app` in our form."""
-    for kind in (ProblemError, RequestValidationError, LedgerUnavailableError, HTTPException, Exception):
+    for kind in (
+        ProblemError,
+        SignInNeededError,
+        RequestValidationError,
+        LedgerUnavailableError,
+        HTTPException,
+        Exception,
+    ):
         app.add_exception_handler(kind, _answer)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
     told, headers = _told(error)
-    if request.url.path.startswith(_FOR_PROGRAMS):
-        return problem(told.status, told.code, told.message, headers)
-    return render("problem.html", status=told.status, headers=headers, problem=told)
+    if isinstance(error, SignInNeededError) and request.method == "GET" and _asks_for_page(request):
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/sign-in?{urlencode({'then': path})}", 303)
+    if _asks_for_page(request):
+        return render("problem.html", status=told.status, headers=headers, problem=told)
+    return problem(told.status, told.code, told.message, headers)
+
+
+def _asks_for_page(request: Request) -> bool:
+    return not request.url.path.startswith(_FOR_PROGRAMS)
 
 
 def _told(error: Exception) -> tuple[ProblemError, Mapping[str, str] | None]:
     match error:
         case ProblemError():
             return error, None
+        case SignInNeededError():
+            told = ProblemError(401, "sign-in-needed", "sign in, or send a token as `Authorization: Bearer ...`")
+            return told, {"WWW-Authenticate": "Bearer"}
         case RequestValidationError():
             return ProblemError(422, "invalid-parameter", _complaints(error.errors())), None
         case LedgerUnavailableError():

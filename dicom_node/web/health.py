@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict
 
 from dicom_node.errors import NodeError
+from dicom_node.web.access import needs
 from dicom_node.web.site import TheSite
 
 router = APIRouter(tags=["health"])
@@ -56,6 +57,7 @@ def ready(site: TheSite, response: Response) -> Readiness:
 @router.get(
     "/metrics",
     response_class=Response,
+    dependencies=[Depends(needs("viewer"))],
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus' format"}},
 )
 def metrics(site: TheSite) -> Response:

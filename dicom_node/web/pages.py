@@ -5,18 +5,19 @@ from dataclasses import replace
 from typing import Annotated, Final, cast
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from pydantic import BeforeValidator, TypeAdapter
 
 from dicom_node.ledger.records import ReadingRow, SeriesRecord, SeriesState
 from dicom_node.report.views import StackView, stack_view
+from dicom_node.web.access import Reviewer, needs
 from dicom_node.web.api import After, UidInPath, known_series, request_reading
 from dicom_node.web.errors import ProblemError
-from dicom_node.web.forms import Form, FormToken
+from dicom_node.web.forms import Form
+from dicom_node.web.look import TheLook
 from dicom_node.web.pictures import PictureError, Pictures, has_picture
 from dicom_node.web.site import TheSite
-from dicom_node.web.templating import render, static_file, style
 from inference.identifiers import SopInstanceUid
 from inference.labels import UNKNOWN
 from inference.reading import SeriesReading, StackReading
@@ -25,12 +26,13 @@ PAGE_LENGTH: Final = 50
 _READING: Final = TypeAdapter(SeriesReading)
 _BLANK: Final = BeforeValidator(lambda value: value or None)  # forms send every field
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[Depends(needs("viewer"))])
 
 
 @router.get("/")
 def worklist(
     site: TheSite,
+    look: TheLook,
     state: Annotated[SeriesState | None, _BLANK, Query()] = None,
     flagged: Annotated[bool | None, _BLANK, Query()] = None,
     after: After = None,
@@ -39,7 +41,7 @@ def worklist(
     found = site.ledger.page(state=state, flagged=flagged, after=after, limit=PAGE_LENGTH + 1)
     shown = found[:PAGE_LENGTH]
     filters = _filters(state, flagged)
-    return render(
+    return look.page(
         "worklist.html",
         series=shown,
         state=state,
@@ -50,22 +52,21 @@ def worklist(
 
 
 @router.get("/series/{series_instance_uid}")
-def series(site: TheSite, token: FormToken, series_instance_uid: UidInPath) -> HTMLResponse:
+def series(site: TheSite, look: TheLook, series_instance_uid: UidInPath) -> HTMLResponse:
     """Everything about one series."""
     record = known_series(site, series_instance_uid)
     reading = None if record.reading is None else reading_of(record.reading)
-    return render(
+    return look.page(
         "series.html",
         record=record,
         summary=record.summary,
         reading=reading,
         stacks=[] if reading is None else [_stack_view(record, stack) for stack in reading.stacks],
-        token=token,
     )
 
 
 @router.post("/series/{series_instance_uid}/read")
-def read_again(site: TheSite, form: Form, series_instance_uid: UidInPath) -> RedirectResponse:
+def read_again(site: TheSite, _person: Reviewer, _form: Form, series_instance_uid: UidInPath) -> RedirectResponse:
     """The button "read again"."""
     request_reading(site, series_instance_uid)
     return RedirectResponse(f"/series/{series_instance_uid}", 303)
@@ -98,18 +99,6 @@ def report(
     if path is None or not path.is_file():
         raise ProblemError(404, "unknown-report", f"series {series_instance_uid} has no such report")
     return FileResponse(path, media_type="application/dicom", filename=f"{sop_instance_uid}.dcm")
-
-
-@router.get("/static/pages.css")
-def style_sheet() -> Response:
-    """The style of every page."""
-    return Response(style(), media_type="text/css", headers={"Cache-Control": "max-age=3600"})
-
-
-@router.get("/static/icon.svg")
-def icon() -> Response:
-    """The sign in the browser's tab."""
-    return Response(static_file("icon.svg"), media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
 
 
 def reading_of(row: ReadingRow) -> SeriesReading:

@@ -14,6 +14,7 @@ from dicom_node.receive.files import write_whole
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.spool import Spool
 from dicom_node.settings import WebSettings
+from dicom_node.web.accounts import Accounts
 from dicom_node.web.metrics import Metrics
 
 
@@ -28,14 +29,14 @@ class Site:
     bundle: Callable[[], object]  # raises ValueError if the bundle that would read next is not whole
     clock: Callable[[], datetime]
     settings: WebSettings
+    accounts: Accounts
     secret: str  # signs the sessions; see `secret`
 
 
 def secret(file: Path) -> str:
     """The secret of the node's sessions, kept in `file` so that they outlive a restart; made where there is none."""
     if not file.exists():
-        write_whole(file, [secrets.token_urlsafe(32).encode()], replace=False)
-        file.chmod(0o600)
+        write_whole(file, [secrets.token_urlsafe(32).encode()], replace=False, mode=0o600)
     return file.read_text()
 
 

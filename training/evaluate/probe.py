@@ -38,11 +38,12 @@ class Probe:
     neighbours_balanced: float
 
 
-Embeddings = Float[np.ndarray, "n d"]
+Train = Float[np.ndarray, "n d"]
+Test = Float[np.ndarray, "m d"]
 
 
 def probe(
-    train: Embeddings, train_captions: Sequence[Caption], test: Embeddings, test_captions: Sequence[Caption]
+    train: Train, train_captions: Sequence[Caption], test: Test, test_captions: Sequence[Caption]
 ) -> dict[str, Probe | None]:
     """One probe for every question; None where fewer than two classes can be learnt and tested."""
     return {
@@ -51,9 +52,7 @@ def probe(
     }
 
 
-def _probe(
-    train: Embeddings, train_said: Sequence[str | None], test: Embeddings, test_said: Sequence[str | None]
-) -> Probe | None:
+def _probe(train: Train, train_said: Sequence[str | None], test: Test, test_said: Sequence[str | None]) -> Probe | None:
     """Samples whose caption does not say, or says what training never saw, are left out."""
     known = {said for said in train_said if said is not None}
     learnt = np.array([said is not None for said in train_said])

@@ -37,7 +37,7 @@ class Retrieval:
     mean_rank: float
 
 
-def ranks(queries: Vectors, items: Vectors, right: Bool[np.ndarray, "q n"]) -> Int[np.ndarray, " q"]:
+def ranks(queries: Float[np.ndarray, "q d"], items: Vectors, right: Bool[np.ndarray, "q n"]) -> Int[np.ndarray, " q"]:
     """The rank, from 1, of every query's best right item; embeddings are normalised, so the score is the cosine."""
     scores = queries @ items.T
     best = np.where(right, scores, -np.inf).max(axis=1)
@@ -45,7 +45,7 @@ def ranks(queries: Vectors, items: Vectors, right: Bool[np.ndarray, "q n"]) -> I
     return 1 + before.sum(axis=1)
 
 
-def measure(queries: Vectors, items: Vectors, right: Bool[np.ndarray, "q n"]) -> Retrieval:
+def measure(queries: Float[np.ndarray, "q d"], items: Vectors, right: Bool[np.ndarray, "q n"]) -> Retrieval:
     """Recall, ranks and what chance gives; queries without any right item are left out."""
     answerable = right.any(axis=1)
     queries, right = queries[answerable], right[answerable]
@@ -71,7 +71,7 @@ def caption_to_image(images: Vectors, labels: Labels, gallery: Gallery) -> Retri
     return measure(gallery.embeddings, images, gallery.labels[:, None] == labels[None, :])
 
 
-def volume_mean(images: Vectors, volumes: Sequence[str]) -> tuple[Vectors, list[int]]:
+def volume_mean(images: Vectors, volumes: Sequence[str]) -> tuple[Float[np.ndarray, "v d"], list[int]]:
     """The mean embedding of every volume, normalised again, and the number of its first slice."""
     members = _members(volumes)
     means = np.stack([images[rows].mean(axis=0) for rows in members])

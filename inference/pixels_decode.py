@@ -1,5 +1,6 @@
 """Frames of images to float32 arrays in the units of the image (PS3.3 C.11.1), only those that are asked for."""
 
+import io
 import struct
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -8,11 +9,20 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float32
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import JPEGExtended12BitDecoder, get_decoder
-from pydicom.uid import UID, RLELossless
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
-from inference.codestream import codestream_size
+from inference.codestream import read_codestream
 from inference.header import FrameHeader
 from inference.identifiers import SopInstanceUid
 from inference.pixels_layout import PixelError, PixelLayout, PixelLimits, check_layout
@@ -23,6 +33,11 @@ JPEGExtended12BitDecoder.add_plugin("gdcm-12", ("inference.jpeg12", "decode_fram
 
 LIMITS: Final = PixelLimits()
 _SMALL_BYTES: Final = 1 << 16
+_PLUGINS: Final = {
+    JPEGBaseline8Bit: "pillow",
+    **dict.fromkeys((JPEGLSLossless, JPEGLSNearLossless), "pyjpegls"),
+    **dict.fromkeys((JPEG2000, JPEG2000Lossless), "pylibjpeg"),
+}
 
 # What pydicom's decoders and its encapsulation raise for pixels that are not as their header says: ValueError and
 # RuntimeError (every plugin failed), struct.error and EOFError (items end early), AttributeError and KeyError (an
@@ -73,14 +88,23 @@ def _decode(instance: Instance, frames: Collection[int], limits: PixelLimits) ->
 
 
 def _decode_stream(stream: BinaryIO, layout: PixelLayout, syntax: UID, frames: Sequence[int]) -> dict[int, _Stored]:
-    decoder = get_decoder(syntax)
     stream.seek(layout.element.offset_bytes)
-    if syntax.is_encapsulated:
-        for frame in frames:
-            _check_encoded(stream, layout, frame)
     indices = [frame - 1 for frame in frames]
-    decoded = decoder.iter_array(stream, indices=indices, raw=True, **_options(layout, syntax))
+    options = _options(layout, syntax)
+    if syntax.is_encapsulated:
+        # Only the wanted frames, each checked, in a capsule of their own.
+        encoded = [_encoded(stream, layout, frame) for frame in frames]
+        stream, indices = io.BytesIO(encapsulate(encoded)), list(range(len(frames)))
+        options |= {"number_of_frames": len(frames), "decoding_plugin": _plugin(layout, syntax)}
+    decoded = get_decoder(syntax).iter_array(stream, indices=indices, raw=True, **options)
     return {frame: _shifted(array, layout, syntax) for frame, (array, _) in zip(frames, decoded, strict=True)}
+
+
+def _plugin(layout: PixelLayout, syntax: UID) -> str:
+    """The decoder of pydicom's that is sturdiest for a syntax; GDCM for what only it decodes."""
+    if syntax == JPEGExtended12Bit:
+        return "pillow" if layout.bits_stored == 8 else "gdcm-12"
+    return _PLUGINS.get(syntax, "")
 
 
 def _options(layout: PixelLayout, syntax: UID) -> dict[str, Any]:
@@ -96,8 +120,6 @@ def _options(layout: PixelLayout, syntax: UID) -> dict[str, Any]:
     }
     if layout.element.keyword == "PixelData":
         options |= {"bits_stored": layout.bits_stored, "pixel_representation": layout.pixel_representation}
-    if layout.offset_table is not None:
-        options["extended_offsets"] = layout.offset_table
     if _is_shifted(layout, syntax):
         options["correct_unused_bits"] = False
     return options
@@ -118,18 +140,23 @@ def _shifted(array: _Stored, layout: PixelLayout, syntax: UID) -> _Stored:
     return (array << (bits - 1 - high)) >> (bits - stored)
 
 
-def _check_encoded(stream: BinaryIO, layout: PixelLayout, frame: int) -> None:
-    """Refuse a frame that is another size inside than the header says, before a decoder makes room for it."""
+def _encoded(stream: BinaryIO, layout: PixelLayout, frame: int) -> bytes:
+    """One encoded frame, refused where it is something else inside than the header says."""
     data = get_frame(stream, frame - 1, number_of_frames=layout.frames, extended_offsets=layout.offset_table)
     stream.seek(layout.element.offset_bytes)
-    size = codestream_size(data)
     header = f"Rows (0028,0010) is {layout.rows_px} and Columns (0028,0011) {layout.columns_px}"
-    if size is not None and size != (layout.rows_px, layout.columns_px):
-        raise ValueError(f"frame {frame} has {size[0]} x {size[1]} pixels; {header}")
-    if (
-        len(data) > 2 * layout.frame_bytes + _SMALL_BYTES
-    ):  # two bytes of RLE stand for up to 128
+    if len(data) > 2 * layout.frame_bytes + _SMALL_BYTES:  # two bytes of RLE stand for up to 128
         raise ValueError(f"frame {frame} has {len(data)} bytes encoded; {header}")
+    codestream = read_codestream(data)
+    if codestream is None:
+        return data
+    if (codestream.rows_px, codestream.columns_px) != (layout.rows_px, layout.columns_px):
+        raise ValueError(f"frame {frame} has {codestream.rows_px} x {codestream.columns_px} pixels; {header}")
+    bits = layout.bits_allocated or 0
+    if codestream.components != 1 or not 2 <= codestream.precision_bits <= bits:
+        said = f"{codestream.components} components of {codestream.precision_bits} bits"
+        raise ValueError(f"frame {frame} has {said}; BitsAllocated (0028,0100) is {bits}")
+    return codestream.data
 
 
 def _slice(one: ChosenSlice, instance: Instance, stored: _Stored) -> Float32[np.ndarray, "_ _"]:

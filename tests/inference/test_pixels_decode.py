@@ -25,7 +25,6 @@ from pydicom.uid import (
 )
 
 from dicom_factory import enhanced_mr, mr_image, object_pixels, uid, write
-from inference.codestream import codestream_size
 from inference.pixels import PixelError, PixelLimits, read_slices
 from inference.reasons import Refused
 from inference.sources import Instance, SourceFile, load
@@ -320,12 +319,3 @@ def test_a_file_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(PixelError, match="cannot be read again") as error:
         image_values(one)
     assert error.value.reason.code == "broken-pixels"
-
-
-def test_size_of_a_codestream() -> None:
-    assert codestream_size(HTJ2K) == (32, 24)
-    frame_header = struct.pack(">HHBHHB", 0xFFC3, 11, 12, 300, 200, 1)
-    assert codestream_size(b"\xff\xd8\xff\xe0\x00\x04ab" + frame_header) == (300, 200)
-    assert codestream_size(b"\xff\xd8" + struct.pack(">HHBHHB", 0xFFF7, 11, 12, 30, 20, 1)) == (30, 20)
-    assert codestream_size(b"\x02\0\0\0run length") is None
-    assert codestream_size(b"") is None

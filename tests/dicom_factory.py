@@ -35,7 +35,6 @@ FUNCTIONAL_GROUP: Mapping[str, str] = {
     "EchoTrainLength": "MRTimingAndRelatedParametersSequence",
     "InversionRecovery": "MRModifierSequence",
     "InversionTimes": "MRModifierSequence",
-    "SpectrallySelectedSuppression": "MRModifierSequence",
     "DiffusionBValue": "MRDiffusionSequence",
     "DiffusionDirectionality": "MRDiffusionSequence",
     "NumberOfAverages": "MRAveragesSequence",

@@ -197,18 +197,20 @@ def test_no_frames_no_stacks() -> None:
     assert split([]) == ()
 
 
-def test_twenty_thousand_frames_in_half_a_second() -> None:
+def test_ten_times_the_frames_take_about_ten_times_as_long() -> None:
+    """20,000 frames take 0.2 s on a quiet machine; sorting them pair by pair would take a hundred times as long."""
     headers = [frame(number, float(number % 40), temporal_position=number // 40) for number in range(20_000)]
     random.Random(0).shuffle(headers)
-    split(headers[:100])
-    best_s = min(_seconds(headers) for _ in range(3))
-    assert best_s < 0.5
+    assert _seconds(headers) < 30 * _seconds(headers[:2_000])
 
 
 def _seconds(headers: list[FrameHeader]) -> float:
-    start = time.process_time()
-    split(headers)
-    return time.process_time() - start
+    times_s: list[float] = []
+    for _ in range(3):
+        start = time.process_time()
+        split(headers)
+        times_s.append(time.process_time() - start)
+    return min(times_s)
 
 
 # Any series: few values each, so that frames meet in stacks.

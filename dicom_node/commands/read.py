@@ -48,7 +48,8 @@ def command(
 
     Exit status: 0 when every series got an entry, 2 for bad usage, 3 when nothing could be read as a series.
     """
-    from dicom_node.commands.read_output import Sinks, print_table, progress
+    from dicom_node.commands.progress import progress
+    from dicom_node.commands.read_output import Sinks, print_table
     from dicom_node.work.readers import READER_ERRORS, Readers
     from inference.read import read_paths
 

@@ -1,43 +1,19 @@
 """What `mrclip read` shows and writes beside its JSON: a table, reports, a page, embeddings."""
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
-from rich.progress import Progress, TextColumn
 from rich.table import Table
 
 from inference.identifiers import SeriesInstanceUid
 from inference.read import Reader, SeriesResult
 from inference.reading import Reading, SeriesReading, StackReading
 from inference.sources import Instance
-
-Advance = Callable[[str, int], None]
-
-
-@contextmanager
-def progress() -> Generator[Advance]:
-    """A live line on a terminal, one plain line a phase elsewhere; always on standard error."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _phase, _count: None
-        return
-    columns = (TextColumn("{task.description}"), TextColumn("{task.completed}"))
-    with Progress(*columns, console=console, transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def advance(phase: str, count: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = bar.add_task(phase, total=None)
-            bar.advance(tasks[phase], count)
-
-        yield advance
 
 
 @dataclass(kw_only=True)

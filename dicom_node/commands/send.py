@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from dicom_node.commands.progress import progress
 from dicom_node.deliver.scu import Peer
 from dicom_node.send import send
 
@@ -26,7 +27,8 @@ def command(*, paths: tuple[Path, ...], host: str, port: int, called: str, calli
     Exit status: 0 if everything arrived, 1 if something did not (each named with its reason), 3 if there was nothing.
     """
     peer = Peer(ae_title=called, host=host, port=port, calling_ae_title=calling)
-    result = send(paths, peer)
+    with progress() as advance:
+        result = send(paths, peer, advance=lambda count: advance("files", count))
     for failure in result.failures:
         click.echo(f"{failure.path}: {failure.reason}", err=True)
     left_out = f", {result.left_out} files are not DICOM" if result.left_out else ""

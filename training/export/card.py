@@ -18,7 +18,7 @@ about disease.
 ## What it was trained on
 {training_data}
 
-{steps} steps of {batch} samples, loss `{loss}`; image tower `{tower}` at {size} px, metadata tower of kind `{kind}`.
+{how}; image tower `{tower}` at {size} px, metadata tower of kind `{kind}`.
 
 ## What it answers badly
 Anatomy, sequences and scanners that its training data do not hold; the out-of-domain gate, where the bundle has one,
@@ -44,9 +44,7 @@ def card(trained: Trained, about: About, drift: Drift) -> str:
         created=about.created,
         licence=about.licence,
         training_data=about.training_data,
-        steps=trained.step,
-        batch=recipe.data.batch_size,
-        loss=recipe.loss.name,
+        how=_how(trained),
         tower=recipe.model.image.name,
         size=recipe.model.image.size_px,
         kind=recipe.model.metadata.kind,
@@ -58,3 +56,10 @@ def card(trained: Trained, about: About, drift: Drift) -> str:
         lowest=drift.lowest_cosine,
         recipe=yaml.safe_dump(recipe.to_dict(), sort_keys=False, default_flow_style=None),
     )
+
+
+def _how(trained: Trained) -> str:
+    recipe = trained.recipe
+    if trained.step == 0:
+        return "Weights of others, imported; how they were trained is not known here"
+    return f"{trained.step} steps of {recipe.data.batch_size} samples, loss `{recipe.loss.name}`"

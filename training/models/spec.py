@@ -37,6 +37,7 @@ class MetadataTowerSpec:
     # text only
     template: Template = "extended"
     context_length: int = 98
+    quick_gelu: bool = False  # as OpenAI's weights
     # fields only
     fields: tuple[str, ...] = DEFAULT_FIELDS
     frequencies: int = 6  # sines and cosines of pi x 2^k x value, k < frequencies

@@ -19,13 +19,13 @@ _START, _END = "<start_of_text>", "<end_of_text>"
 class TextTower(nn.Module):
     """open_clip's text transformer: causal, pooled at the end token (Radford 2021)."""
 
-    def __init__(self, spec: MetadataTowerSpec, embed_dim: int, *, quick_gelu: bool = False) -> None:
+    def __init__(self, spec: MetadataTowerSpec, embed_dim: int) -> None:
         super().__init__()
         config = CLIPTextCfg(
             context_length=spec.context_length, vocab_size=VOCABULARY_SIZE,
             width=spec.width, heads=spec.heads, layers=spec.layers,
         )  # fmt: skip
-        self.transformer = _build_text_tower(embed_dim, config, quick_gelu=quick_gelu)
+        self.transformer = _build_text_tower(embed_dim, config, quick_gelu=spec.quick_gelu)
 
     def forward(self, tokens: Int[Tensor, "n length"]) -> Float[Tensor, "n d"]:
         return self.transformer(tokens)

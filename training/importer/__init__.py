@@ -1,0 +1,1 @@
+"""Checkpoints that others trained with open_clip, as bundles."""

@@ -19,7 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from dicom_node.ledger.records import DeliveryState, SeriesState
+from dicom_node.ledger.records import DeliveryState, SeriesState, Verdict
+from inference.reading import Status
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -84,12 +85,19 @@ class Series(Base):
     contrast: Mapped[str | None] = mapped_column(String(32))  # of that reading, as are the next two
     score: Mapped[float | None] = mapped_column(Float)
     flagged: Mapped[bool | None] = mapped_column(Boolean)
+    status: Mapped[Status | None] = mapped_column(String(16))  # with the next two: Profile of that reading
+    scanner: Mapped[str | None] = mapped_column(String(128))
+    gate_distance: Mapped[float | None] = mapped_column(Float)
+    reviewed: Mapped[bool | None] = mapped_column(Boolean)
 
     __table_args__ = (
         Index(None, "state", "due_at"),
         Index(None, "state", "lease_until"),
         Index(None, "state", "id"),
         Index(None, "flagged", "id"),
+        Index(None, "status", "id"),
+        Index(None, "scanner", "id"),
+        Index(None, "first_at", "id"),
         {"sqlite_autoincrement": True},  # a key is never given twice: pages go on after it
     )
 
@@ -132,6 +140,27 @@ class Reading(Base):
     report_series_uid: Mapped[str | None] = mapped_column(String(64))
 
     __table_args__ = (UniqueConstraint("series_id", "instances_digest", "reader_digest"),)
+
+
+class ReviewEntry(Base):
+    """What a person said; its file is in the spool. Rows are added and never changed."""
+
+    __tablename__ = "reviews"
+
+    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)  # of its file
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"))
+    instances_digest: Mapped[str] = mapped_column(String(64))
+    reader_digest: Mapped[str] = mapped_column(String(64))
+    stack: Mapped[int] = mapped_column(Integer)
+    finding: Mapped[int | None] = mapped_column(Integer)
+    subject: Mapped[str] = mapped_column(String(64))
+    verdict: Mapped[Verdict] = mapped_column(String(16))
+    correction: Mapped[str | None] = mapped_column(String(64))
+    user_name: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(UtcTime)
+
+    __table_args__ = (Index(None, "series_id"),)
 
 
 class DeliveryOrder(Base):

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, get_args
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from dicom_node.ledger.deliveries import report_row
-from dicom_node.ledger.models import DeliveryOrder, Reading, Series
+from dicom_node.ledger.models import DeliveryOrder, Reading, ReviewEntry, Series
 from dicom_node.ledger.part import LedgerPart, filled
 from dicom_node.ledger.records import (
     Counts,
@@ -17,13 +17,16 @@ from dicom_node.ledger.records import (
     Outcome,
     ReadingRow,
     ReportRow,
+    SeriesFilter,
     SeriesRecord,
     SeriesState,
     SeriesSummary,
     Work,
 )
+from dicom_node.ledger.reviews import review_of
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 
+_BEYOND: Final = (1 << 63) - 1  # no series has this key
 _Due = tuple[InstrumentedAttribute[Any], str, InstrumentedAttribute[Any]]  # column of the state, state, time
 
 # Work is due at a time while it waits, and again when the lease of its owner ran out.
@@ -54,15 +57,24 @@ class Queries(LedgerPart):
         limit: int = 100,
     ) -> list[SeriesSummary]:
         """At most `limit` series, the newest first, going on after the key of the last one seen."""
-        statement = select(Series).order_by(Series.id.desc()).limit(limit)
-        if state is not None:
-            statement = statement.where(Series.state == state)
-        if flagged is not None:
-            statement = statement.where(Series.flagged == flagged)
-        if after is not None:
-            statement = statement.where(Series.id < after)
+        return self.worklist(SeriesFilter(state=state, flagged=flagged), after=after, limit=limit)
+
+    def worklist(self, wanted: SeriesFilter, *, after: int | None = None, limit: int = 100) -> list[SeriesSummary]:
+        """The same for any filter."""
         with self._transactions.read() as session:
+            statement = select(Series).where(*_conditions(session, wanted)).order_by(Series.id.desc()).limit(limit)
+            if after is not None:
+                statement = statement.where(Series.id < after)
             return [_summary(row) for row in session.scalars(statement)]
+
+    def scanners(self) -> list[str]:
+        """The scanners that anything came from, by name."""
+        # One step into the index for each scanner, not one for each series.
+        first = select(func.min(Series.scanner)).where(Series.scanner.is_not(None)).cte("names", recursive=True)
+        following = select(func.min(Series.scanner)).where(Series.scanner > first.c[0]).scalar_subquery()
+        names = first.union_all(select(following).where(first.c[0].is_not(None)))
+        with self._transactions.read() as session:
+            return [name for name in session.scalars(select(names.c[0])) if name is not None]
 
     def counts(self) -> Counts:
         """How many series and deliveries are in each state."""
@@ -87,6 +99,29 @@ class Queries(LedgerPart):
             return session.scalars(select(func.max(Series.last_at))).one()
 
 
+def _conditions(session: Session, wanted: SeriesFilter) -> list[ColumnElement[bool]]:
+    equal = {
+        Series.state: wanted.state,
+        Series.flagged: wanted.flagged,
+        Series.status: wanted.status,
+        Series.scanner: wanted.scanner,
+    }
+    conditions = [column == value for column, value in equal.items() if value is not None]
+    if wanted.reviewed is not None:
+        conditions.append(Series.reviewed.is_(True) if wanted.reviewed else Series.reviewed.is_not(True))
+    # Keys grow with time, and pages go by key: a time becomes the key of the first series that came at or after it.
+    if wanted.since is not None:
+        conditions.append(Series.id >= _first_key(session, wanted.since))
+    if wanted.until is not None:
+        conditions.append(Series.id < _first_key(session, wanted.until))
+    return conditions
+
+
+def _first_key(session: Session, since: datetime) -> int:
+    first = select(Series.id).where(Series.first_at >= since).order_by(Series.first_at, Series.id).limit(1)
+    return session.scalars(first).one_or_none() or _BEYOND
+
+
 def _oldest(session: Session, columns: Iterable[_Due], now: datetime) -> datetime | None:
     firsts = [
         session.scalars(select(func.min(time)).where(column == state, time <= now)).one()
@@ -103,6 +138,7 @@ def _record(session: Session, row: Series) -> SeriesRecord:
         select(DeliveryOrder).where(DeliveryOrder.reading_id.in_(reported)).order_by(DeliveryOrder.id)
     )
     deliveries = tuple(_delivery(order, reported[order.reading_id]) for order in orders)
+    reviews = session.scalars(select(ReviewEntry).where(ReviewEntry.series_id == row.id).order_by(ReviewEntry.id))
     finished_rows = {reading.id: _reading(reading, deliveries) for reading in readings}
     return SeriesRecord(
         summary=_summary(row),
@@ -110,6 +146,7 @@ def _record(session: Session, row: Series) -> SeriesRecord:
         readings=tuple(finished_rows.values()),
         reports=tuple(reported.values()),
         deliveries=deliveries,
+        reviews=tuple(review_of(review, row.series_uid) for review in reviews),
     )
 
 
@@ -130,6 +167,9 @@ def _summary(row: Series) -> SeriesSummary:
         contrast=row.contrast,
         score=row.score,
         flagged=row.flagged,
+        status=row.status,
+        scanner=row.scanner,
+        reviewed=bool(row.reviewed),
     )
 
 

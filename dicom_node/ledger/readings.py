@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from dicom_node.ledger.lifecycle import SeriesEvent, transition
 from dicom_node.ledger.models import DeliveryOrder, Reading, Series
 from dicom_node.ledger.part import LedgerPart, filled, insert_new, instance_uids, locked
-from dicom_node.ledger.records import FiledReport, Job, Outcome, instances_digest
+from dicom_node.ledger.records import FiledReport, Job, Outcome, Profile, instances_digest
+from dicom_node.ledger.reviews import is_reviewed
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 
 # Events after which a series starts afresh, with all its attempts before it.
@@ -84,7 +85,7 @@ class Readings(LedgerPart):
                 return False
             reading = _reading(session, row, (job.instances_digest, job.reader_digest), job.created_at)
             _fill(reading, outcome, now)
-            _show(row, reading)
+            _show(session, row, reading, outcome.profile)
             undelivered = _order(session, reading, outcome.destinations, now)
             grew = instances_digest(instance_uids(session, row)) != job.instances_digest
             _end(
@@ -129,7 +130,7 @@ class Readings(LedgerPart):
             owed = _order(session, reading, filed.outcome.destinations, now)
             complete = instances_digest(instance_uids(session, row)) == filed.instances_digest
             if complete and row.state in ("receiving", "read", "answered"):
-                _show(row, reading)
+                _show(session, row, reading, filed.outcome.profile)
                 row.reader_digest = filed.reader_digest
                 _end(row, "restored")
                 if not owed:
@@ -230,9 +231,12 @@ def _fill(reading: Reading, outcome: Outcome, now: datetime) -> None:
         reading.report_series_uid = outcome.report.series_instance_uid
 
 
-def _show(row: Series, reading: Reading) -> None:
+def _show(session: Session, row: Series, reading: Reading, profile: Profile | None) -> None:
     """Make `reading` the one that holds."""
     row.reading_id, row.contrast, row.score, row.flagged = reading.id, reading.contrast, reading.score, reading.flagged
+    if profile is not None:
+        row.status, row.scanner, row.gate_distance = profile.status, profile.scanner, profile.gate_distance
+    row.reviewed = is_reviewed(session, reading)
 
 
 def _order(session: Session, reading: Reading, destinations: tuple[str, ...], now: datetime) -> bool:

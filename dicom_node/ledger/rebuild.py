@@ -40,7 +40,7 @@ def reconcile(ledger: Ledger, spool: Spool, *, now: datetime) -> Rebuilt:
 
 
 def rebuild(ledger: Ledger, spool: Spool, *, now: datetime, changed_since: datetime | None = None) -> Rebuilt:
-    """Enter the spool's instances and reports; series that no report covers are due at once."""
+    """Enter the spool's instances, reports and reviews; series that no report covers are due at once."""
     series = count = unreadable = 0
     for folder in spool.series_folders(changed_since=changed_since):
         found = [(path, _received(path)) for path in sorted(folder.glob("*.dcm"))]
@@ -48,6 +48,8 @@ def rebuild(ledger: Ledger, spool: Spool, *, now: datetime, changed_since: datet
         ledger.record_instances(instances, now=now, due_at=now)
         series, count, unreadable = series + 1, count + len(instances), unreadable + len(found) - len(instances)
     reports = sum(ledger.restore(filed, now=now) for filed in spool.reports(changed_since=changed_since))
+    for digest, review in spool.reviews(changed_since=changed_since):
+        ledger.review(review, digest=digest)
     log.info("ledger brought up to the spool", extra={"instances": count, "count": reports})
     return Rebuilt(series=series, instances=count, reports=reports, unreadable=unreadable)
 

@@ -9,13 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Literal
+from typing import Final, Literal
 
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
+from inference.reading import Status
 
 SeriesState = Literal["receiving", "reading", "read", "answered", "quarantined"]
 DeliveryState = Literal["pending", "sending", "delivered", "dead"]
 Work = Literal["reading", "delivery"]
+Verdict = Literal["confirmed", "rejected", "corrected"]
+
+CONTRAST: Final = "contrast"  # the subject of a review that judges what the image shows, and no finding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +63,15 @@ class ReportRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Profile:
+    """What worklists and statistics go by, beside what a reading says."""
+
+    status: Status | None  # the best of its stacks: read before abstained before unsupported; None without a stack
+    scanner: str | None  # model and station or serial number
+    gate_distance: float | None  # mean over its stacks of the distance to what the model knows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """What a reading came to. Its report, where there is one, is in the spool already."""
 
@@ -70,6 +83,7 @@ class Outcome:
     report: ReportRow | None
     reason: str | None = None  # why there is no report; None where there is one
     destinations: tuple[str, ...] = ()  # names of those that get the report
+    profile: Profile | None = None  # kept with the series
 
     def __post_init__(self) -> None:
         if self.report is None and self.destinations:
@@ -101,6 +115,28 @@ class ReadingRow:
     finished_at: datetime
     predecessor_uid: SopInstanceUid | None
     outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Review:
+    """What a person says to one finding of a reading, or to the contrast of one of its stacks. It is never changed:
+    the newest on the same matter holds, the others are kept."""
+
+    series_instance_uid: SeriesInstanceUid
+    instances_digest: str  # with the next: of which reading
+    reader_digest: str
+    stack: int
+    finding: int | None  # its place among the findings of the stack; None for the contrast
+    subject: str  # code of the finding, or CONTRAST
+    verdict: Verdict
+    correction: str | None  # what would be right, where that was said
+    user: str
+    at: datetime
+
+    @property
+    def matter(self) -> tuple[str, str, int, int | None]:
+        """What it is about."""
+        return self.instances_digest, self.reader_digest, self.stack, self.finding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,6 +186,22 @@ class SeriesSummary:
     contrast: str | None
     score: float | None
     flagged: bool | None  # None: not read yet
+    status: Status | None = None
+    scanner: str | None = None
+    reviewed: bool = False  # a person judged something of the reading that holds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesFilter:
+    """Which series to list; None: whatever."""
+
+    state: SeriesState | None = None
+    flagged: bool | None = None
+    status: Status | None = None
+    scanner: str | None = None
+    reviewed: bool | None = None
+    since: datetime | None = None  # of the first instance
+    until: datetime | None = None  # not itself
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,6 +213,7 @@ class SeriesRecord:
     readings: tuple[ReadingRow, ...]  # every one that was finished, oldest first
     reports: tuple[ReportRow, ...]  # oldest first; the last one supersedes the others
     deliveries: tuple[DeliveryRow, ...]
+    reviews: tuple[Review, ...] = ()  # of whatever reading, oldest first
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,8 @@ from dicom_node.ledger.arrivals import Arrivals
 from dicom_node.ledger.deliveries import Deliveries
 from dicom_node.ledger.queries import Queries
 from dicom_node.ledger.readings import Readings
+from dicom_node.ledger.reviews import Reviews
 
 
-class Ledger(Arrivals, Readings, Deliveries, Queries):
+class Ledger(Arrivals, Readings, Deliveries, Reviews, Queries):
     """Which instances arrived, what is due, who reads it, what became of it and where that still has to go."""

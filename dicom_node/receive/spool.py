@@ -3,6 +3,7 @@
     instances/<sha256 of Series Instance UID>/<sha256 of SOP Instance UID>.dcm    Part 10 files
     conflicts/<sha256 of SOP Instance UID>-<sha256 of data set>.dcm               another data set under a known UID
     reports/<sha256 of SOP Instance UID>.dcm, .json                               a report and the reading it reports
+    reviews/<sha256 of the file>.json                                             what a person said to a reading
 
 A name that exists is a file that is whole. No path is built from a received string.
 """
@@ -20,7 +21,7 @@ from typing import Any, Final, Literal
 from pydicom import Dataset
 
 from dicom_node.errors import SpoolFullError
-from dicom_node.ledger.records import FiledReport, Job, Outcome, ReportRow
+from dicom_node.ledger.records import FiledReport, Job, Outcome, Profile, ReportRow, Review
 from dicom_node.receive.files import PART, make_folder, write_whole
 from dicom_node.receive.part10 import file_meta, read_file_meta
 from inference.atomic import sync_folder
@@ -58,12 +59,12 @@ class Spool:
         """Open or make the spool; nothing more is taken in once less than `reserve_bytes` would be free."""
         self.root = root
         self._reserve_bytes = reserve_bytes
-        self._instances, self._conflicts, self._reports = (
-            root / name for name in ("instances", "conflicts", "reports")
+        self._instances, self._conflicts, self._reports, self._reviews = (
+            root / name for name in ("instances", "conflicts", "reports", "reviews")
         )
         self._synced: dict[Path, None] = {}
         root.mkdir(mode=0o750, parents=True, exist_ok=True)
-        for folder in (self._instances, self._conflicts, self._reports):
+        for folder in (self._instances, self._conflicts, self._reports, self._reviews):
             make_folder(folder)
 
     def instance_path(self, series: SeriesInstanceUid, instance: SopInstanceUid) -> Path:
@@ -133,6 +134,22 @@ class Spool:
         filed = (_filed(json.loads(note.read_bytes())) for note in notes if note.with_suffix(".dcm").exists())
         return sorted(filed, key=lambda report: report.created_at)
 
+    def store_review(self, review: Review) -> str:
+        """Keep what a person said, for good; the digest that names it."""
+        text = json.dumps({"schema": "mrclip.review/1", **asdict(review)}, default=datetime.isoformat).encode()
+        digest = sha256(text).hexdigest()
+        write_whole(self._reviews / f"{digest}.json", [text], replace=False)
+        return digest
+
+    def reviews(self, *, changed_since: datetime | None = None) -> Generator[tuple[str, Review]]:
+        """Every review with its digest, all or those kept since."""
+        for path in sorted(self._reviews.glob("*.json")):
+            if _changed(path, changed_since):
+                said: dict[str, Any] = json.loads(path.read_bytes())
+                del said["schema"]
+                said["at"] = datetime.fromisoformat(said["at"])
+                yield path.stem, Review(**said)
+
     def series_folders(self, *, changed_since: datetime | None = None) -> Generator[Path]:
         """Folders of series, all or those that got a file since."""
         for folder in self._instances.iterdir():
@@ -145,7 +162,7 @@ class Spool:
 
     def clean(self) -> int:
         """Remove what a crash left half written; how many files. Only for the one who receives, before it begins."""
-        folders: Iterable[Path] = (self._conflicts, self._reports, *self._instances.iterdir())
+        folders: Iterable[Path] = (self._conflicts, self._reports, self._reviews, *self._instances.iterdir())
         parts = [part for folder in folders for part in folder.glob(f"*{PART}")]
         for part in parts:
             part.unlink(missing_ok=True)
@@ -196,6 +213,7 @@ def _filed(note: dict[str, Any]) -> FiledReport:
         flagged=said["flagged"],
         report=ReportRow(**said["report"]),
         destinations=tuple(said["destinations"]),
+        profile=Profile(**said["profile"]) if said.get("profile") else None,
     )
     return FiledReport(
         study_instance_uid=StudyInstanceUid(note["study_instance_uid"]),

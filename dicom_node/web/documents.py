@@ -166,6 +166,9 @@ class SummaryDocument(Document):
     contrast: str | None
     score: float | None
     flagged: bool | None
+    status: Status | None
+    scanner: str | None
+    reviewed: bool
 
 
 class PageDocument(Document):

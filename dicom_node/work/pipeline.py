@@ -7,16 +7,17 @@ every UID and time in a report derives from the claimed key, and the ledger take
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dicom_node.deliver import DeliveryError, Destination, back_off
 from dicom_node.errors import NodeError
-from dicom_node.ledger.records import Delivery, Job, Outcome, ReportRow
+from dicom_node.ledger.records import Delivery, Job, Outcome, Profile, ReportRow
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.spool import Spool
 from dicom_node.report.make import make_report, no_report_reason
 from dicom_node.work.lease import kept
+from dicom_node.work.profile import profile_of
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid
 from inference.read import Reader, read_series
 from inference.reading import SeriesReading
@@ -111,17 +112,19 @@ class Pipeline:
 
     def _outcome(self, job: Job, reader: Reader) -> Outcome:
         instances = self._instances(job)
-        reading = read_series(instances, reader).reading
+        result = read_series(instances, reader)
+        reading = result.reading
+        read = _outcome(reading, profile_of(result, instances))
         reason = no_report_reason(reading, self._policy.send)
         if reason is not None:
-            return _outcome(reading, report=None, reason=reason, destinations=())
+            return replace(read, reason=reason)
         report = make_report(reading, instances, reader, created_at=job.created_at, predecessor=job.predecessor_uid)
         row = ReportRow(
             sop_instance_uid=SopInstanceUid(report.SOPInstanceUID),
             sop_class_uid=report.SOPClassUID,
             series_instance_uid=SeriesInstanceUid(report.SeriesInstanceUID),
         )
-        outcome = _outcome(reading, report=row, reason=None, destinations=tuple(self._destinations))
+        outcome = replace(read, report=row, reason=None, destinations=tuple(self._destinations))
         self._spool.store_report(report, job=job, outcome=outcome)
         return outcome
 
@@ -139,16 +142,15 @@ class Pipeline:
         return instances
 
 
-def _outcome(
-    reading: SeriesReading, *, report: ReportRow | None, reason: str | None, destinations: tuple[str, ...]
-) -> Outcome:
+def _outcome(reading: SeriesReading, profile: Profile) -> Outcome:
+    """What a reading came to, before its report."""
     return Outcome(
         document=json.dumps(reading.to_json(), allow_nan=False),
         contrast=reading.contrast,
         score=reading.score,
         p_value=reading.p_value,
         flagged=reading.flagged,
-        report=report,
-        reason=reason,
-        destinations=destinations,
+        report=None,
+        reason="no report was made",
+        profile=profile,
     )

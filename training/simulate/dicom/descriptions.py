@@ -81,21 +81,23 @@ _PLANES: Final[tuple[dict[Plane, str], ...]] = (
 _FAT: Final = ("fs", "FS", "SPAIR", "fat sat", "sat graisse", "sat grasa", "sat grasso", "fettsat")
 _AGENT: Final = ("post KM", "+C", "GD", "post contrast", "apres injection", "con contraste", "con mdc", "mit KM")
 _SILENT: Final = ("", "Series", "scan", "WIP")
-# Names that already say it.
-_SAYS_PLANE: Final = ("localizer",)
+# Names that need no plane.
+_NO_PLANE: Final = ("localizer",)
+# Techniques that nothing but the name tells apart from others.
+_NEVER_SILENT: Final = ("bolus", "asl", "swi", "tof", "fat-fraction", "localizer", "balanced")
 
 
 def describe(protocol: Protocol, d: Draw, physics: Physics) -> str:
     """A Series Description (0008,103E): true, in the style of the vendor or of a language, sometimes saying nothing."""
     house = _HOUSE.get(family(d.vendor), 3)
-    if d.chance(0.06) and protocol.contrast is not None:
+    if protocol.technique not in _NEVER_SILENT and d.chance(0.06):
         return str(d.rng.choice(_SILENT))
     habit = house if d.chance(0.7) else 3
     stems = _STEMS[protocol.name][habit].split("|")
     stem = stems[d.whole(0, len(stems) - 1)]
     words = habit if habit < 3 else d.whole(3, len(_PLANES) - 1)
     parts = [stem]
-    if protocol.name not in _SAYS_PLANE and d.chance(0.85):
+    if protocol.name not in _NO_PLANE and d.chance(0.85):
         parts.insert(0 if habit == 1 else 1, _PLANES[words][d.plane])
     if _says_fat(protocol, physics) and d.chance(0.9):
         parts.append(_FAT[words])

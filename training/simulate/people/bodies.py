@@ -19,7 +19,7 @@ from training.simulate.physics.tissues import Tissue
 class Region:
     """How a body region is drawn, and the box (half sizes in mm about its middle) that is planned on."""
 
-    draw: Callable[[np.random.Generator], Canvas]
+    draw: Callable[[np.random.Generator, float], Canvas]
     target_mm: tuple[float, float, float]
     share: float = 1.0
 
@@ -38,10 +38,10 @@ REGIONS: Final[Mapping[str, Region]] = {
 }
 
 
-def body(region: str, rng: np.random.Generator) -> Anatomy:
-    """One body of a region; KeyError for a region that is none."""
+def body(region: str, rng: np.random.Generator, *, coarser: float = 1.0) -> Anatomy:
+    """One body of a region, with voxels `coarser` than usual; KeyError for a region that is none."""
     spec = REGIONS[region]
-    canvas = spec.draw(rng)
+    canvas = spec.draw(rng, coarser)
     for _ in range(int(rng.choice([0, 1, 1, 2, 3]))):
         add_body_lesion(canvas.tissue, canvas.spacing_mm, rng)
     target = Target(mask=_target(canvas, spec.target_mm))
@@ -60,7 +60,7 @@ def _target(canvas: Canvas, half_mm: tuple[float, float, float]) -> Tensor:
     return box & (canvas.tissue > 0)
 
 
-def test_object(rng: np.random.Generator) -> Anatomy:
+def qa_object(rng: np.random.Generator) -> Anatomy:
     """A quality-control phantom: a bottle of doped water with inserts, rods and a wedge. No label is true of it."""
     c = Canvas((210.0, 210.0, 170.0), 1.5, rng, bend_mm=0.0)
     round_bottle = c.chance(0.6)

@@ -13,9 +13,9 @@ _T = Tissue
 _FAR = torch.tensor(1e3)  # mm; a distance that is never inside
 
 
-def knee(rng: np.random.Generator) -> Canvas:
+def knee(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     """A knee: femur, tibia, fibula, patella, cartilage, menisci, ligaments, fat pad, some effusion."""
-    c = Canvas((150.0, 150.0, 170.0), 1.1, rng, bend_mm=2.5)
+    c = Canvas((150.0, 150.0, 170.0), 1.1 * coarser, rng, bend_mm=2.5)
     size = c.between(0.88, 1.12)
     inside = c.envelope((c.column(0.0, -4.0, (58 * size, 62 * size)) - 1.0) * 58 * size, fat_mm=c.between(3, 14))
     c.muscles(inside & (c.y < 5 * size), fat_share=c.between(0.15, 0.4))
@@ -89,9 +89,9 @@ def _ligaments(c: Canvas, size: float) -> None:
         c.paint(c.tube([[p * size for p in point] for point in points]) < radius * size, _T.LIGAMENT)
 
 
-def ball_joint(rng: np.random.Generator) -> Canvas:
+def ball_joint(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     """A shoulder or hip: a round head in a socket, cartilage, labrum, muscles round it, trunk fat on one side."""
-    c = Canvas((170.0, 150.0, 170.0), 1.2, rng, bend_mm=3.5)
+    c = Canvas((170.0, 150.0, 170.0), 1.2 * coarser, rng, bend_mm=3.5)
     radius = c.between(21, 28)
     outline = c.ellipsoid((c.between(-15, 5), 0, -10), (c.between(74, 95), c.between(62, 82), 150), 2.6)
     inside = c.envelope((outline - 1.0) * 70, fat_mm=c.between(3, 25))
@@ -121,9 +121,9 @@ def ball_joint(rng: np.random.Generator) -> Canvas:
     return c
 
 
-def limb(rng: np.random.Generator) -> Canvas:
+def limb(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     """A thigh, calf, arm or forearm: one or two shafts among muscles."""
-    c = Canvas((180.0, 180.0, 220.0), 1.6, rng, bend_mm=4.0)
+    c = Canvas((180.0, 180.0, 220.0), 1.6 * coarser, rng, bend_mm=4.0)
     width = c.between(45, 82)
     taper = 1.0 + 0.0015 * c.z
     outline = (c.column(0.0, 0.0, (width, width * c.between(0.85, 1.1))) / taper - 1.0) * width
@@ -147,9 +147,9 @@ def limb(rng: np.random.Generator) -> Canvas:
     return c
 
 
-def extremity(rng: np.random.Generator) -> Canvas:
+def extremity(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     """A wrist, hand, ankle or foot: many small bones packed in one envelope, tendons along it."""
-    c = Canvas((100.0, 90.0, 130.0), 0.9, rng, bend_mm=2.0)
+    c = Canvas((100.0, 90.0, 130.0), 0.9 * coarser, rng, bend_mm=2.0)
     wide, deep = c.between(28, 40), c.between(18, 34)
     inside = c.envelope((c.column(0.0, 0.0, (wide, deep), 2.6) - 1.0) * deep, fat_mm=c.between(2, 7))
     c.paint(inside, _T.FAT)

@@ -54,9 +54,9 @@ def _canal(c: Canvas, canal: Tensor, canal_y: Tensor | float, *, cord: bool) -> 
         c.paint(c.column(x, canal_y + y, (1.1, 1.1)) < 1, _T.NERVE)
 
 
-def lumbar_spine(rng: np.random.Generator) -> Canvas:
+def lumbar_spine(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     """A lumbar spine with its muscles behind and vessels, bowel and fat in front."""
-    c = Canvas((160.0, 190.0, 270.0), 1.4, rng, bend_mm=3.0)
+    c = Canvas((160.0, 190.0, 270.0), 1.4 * coarser, rng, bend_mm=3.0)
     curve = c.between(4, 14) * torch.sin(c.z / c.between(55, 90) + c.between(-0.6, 0.6))
     c.envelope(-(c.y + 88.0) - 0.02 * c.x.square() * 0.2, fat_mm=c.between(8, 35))
     deep = c.y > -88 + c.between(12, 32)
@@ -80,9 +80,9 @@ def lumbar_spine(rng: np.random.Generator) -> Canvas:
     return c
 
 
-def neck(rng: np.random.Generator) -> Canvas:
+def neck(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     """A neck: airway in front, spine with cord in the middle, muscles and vessels round them."""
-    c = Canvas((170.0, 180.0, 200.0), 1.3, rng, bend_mm=3.0)
+    c = Canvas((170.0, 180.0, 200.0), 1.3 * coarser, rng, bend_mm=3.0)
     curve = -10 + c.between(2, 9) * torch.sin(c.z / c.between(45, 70) + c.between(-0.6, 0.6))
     width, depth = c.between(52, 66), c.between(60, 72)
     inside = c.envelope((c.column(0.0, -8.0, (width, depth)) - 1.0) * width, fat_mm=c.between(3, 16))
@@ -124,9 +124,9 @@ def _kidney(c: Canvas, side: float) -> None:
     c.paint(c.ellipsoid((centre[0] - side * 10, centre[1], centre[2]), (4, 4, 10)) < 1, _T.URINE)
 
 
-def abdomen(rng: np.random.Generator) -> Canvas:
+def abdomen(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     """An upper abdomen: liver, spleen, kidneys, pancreas, stomach, bowel, vessels, spine, base of the lungs."""
-    c = Canvas((400.0, 290.0, 250.0), 2.2, rng, bend_mm=7.0)
+    c = Canvas((400.0, 290.0, 250.0), 2.2 * coarser, rng, bend_mm=7.0)
     wide, deep = c.between(140, 178), c.between(92, 125)
     outline = (c.column(0.0, 0.0, (wide, deep), 2.5) - 1.0) * deep
     inside = c.envelope(outline, fat_mm=c.between(8, 40), skin_mm=2.3)
@@ -185,9 +185,9 @@ def _upper_organs(c: Canvas, wide: float, deep: float) -> None:
     c.paint(gall_bladder < 1, _T.BILE)
 
 
-def pelvis(rng: np.random.Generator) -> Canvas:
+def pelvis(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     """A pelvis: bladder, prostate or uterus, rectum, hips, sacrum, muscles."""
-    c = Canvas((400.0, 270.0, 220.0), 2.0, rng, bend_mm=5.0)
+    c = Canvas((400.0, 270.0, 220.0), 2.0 * coarser, rng, bend_mm=5.0)
     wide, deep = c.between(155, 182), c.between(95, 120)
     inside = c.envelope((c.column(0.0, 0.0, (wide, deep), 2.6) - 1.0) * deep, fat_mm=c.between(10, 38), skin_mm=2.0)
     c.muscles(inside, fat_share=c.between(0.2, 0.4))
@@ -269,9 +269,9 @@ def _uterus(c: Canvas) -> None:
         c.paint((ovary < 0.9) & (c.noise("grain") > 0.7), _T.CYST)
 
 
-def breast(rng: np.random.Generator) -> Canvas:
+def breast(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     """Both breasts before the chest wall: fat, fibroglandular tissue, pectoral muscle, ribs, lungs, heart."""
-    c = Canvas((380.0, 260.0, 200.0), 2.0, rng, bend_mm=5.0)
+    c = Canvas((380.0, 260.0, 200.0), 2.0 * coarser, rng, bend_mm=5.0)
     wall = -5.0 + 0.0008 * c.x.square() * -20 / 10
     radius = c.between(48, 78)
     outline = torch.minimum(

@@ -104,7 +104,7 @@ FACTS: Final[dict[Tissue, Facts]] = {
                           anisotropy=0.1, transfer=0.15, gadolinium_mm=0.05, t1_other_ms=((0.55, 717), (7.0, 1939)),
                           t2_other_ms=((7.0, 47),),
                           source="W08 P07 C10 C19"),
-    _T.WHITE_MATTER: Facts(t1_ms=(646, 838), t2_ms=(75, 69), proton_density=0.71, r2_prime_hz=1.8, adc_um2_ms=0.72,
+    _T.WHITE_MATTER: Facts(t1_ms=(646, 838), t2_ms=(75, 69), proton_density=0.71, r2_prime_hz=2.4, adc_um2_ms=0.72,
                            anisotropy=0.7, transfer=0.25, gadolinium_mm=0.02, texture=0.04,
                            t1_other_ms=((0.55, 493), (7.0, 1126)), t2_other_ms=((7.0, 47),), source="W08 P07 C10 C19"),
     _T.DEEP_GREY: Facts(t1_ms=(980, 1250), t2_ms=(83, 72), proton_density=0.80, r2_prime_hz=5.0, adc_um2_ms=0.76,

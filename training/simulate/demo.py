@@ -18,7 +18,7 @@ from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from training.simulate.dicom import enhanced
 from training.simulate.dicom.classic import datasets
-from training.simulate.dicom.corruptions import in_seconds, paste_header
+from training.simulate.dicom.corruptions import by_name as corruption
 from training.simulate.people.head import drawn_head, head_from_labels, label_files, read_labels
 from training.simulate.physics.scan import Plane, Scan
 from training.simulate.protocols.catalogue import by_name, scan
@@ -91,9 +91,16 @@ def study(labels: Path | None, seed: int) -> list[list[Dataset]]:
         else:
             result.append(datasets(made, study=name, number=number))
     plain = simulate(patient, _scan(_PLAIN_T1, rng), seed=seed, slices=1)
-    result[-2] = in_seconds(result[-2], "EchoTime")
-    result[-1] = paste_header(result[-1], datasets(plain, study=name, number=0)[0])
+    result[-2] = _wrong("te-in-seconds", result[-2], [])
+    result[-1] = _wrong("swap-header", result[-1], datasets(plain, study=name, number=0))
     return result
+
+
+def _wrong(kind: str, instances: list[Dataset], other: list[Dataset]) -> list[Dataset]:
+    changed = corruption(kind).apply(instances, np.random.default_rng(0), other)
+    if changed is None:
+        raise ValueError(f"corruption {kind!r} changed nothing")
+    return changed
 
 
 def write(series: list[list[Dataset]], path: Path) -> None:

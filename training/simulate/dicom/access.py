@@ -76,10 +76,10 @@ def numbers(dataset: Dataset, keyword: str) -> list[float]:
     return []
 
 
-def set_numbers(dataset: Dataset, keyword: str, values: Sequence[float]) -> bool:
-    """Write numbers wherever the attribute is, or flat where it is nowhere; False for no values."""
+def set_numbers(dataset: Dataset, keyword: str, values: Sequence[float]) -> None:
+    """Write numbers wherever the attribute is, or flat where a classic image has it nowhere; none change nothing."""
     if not values:
-        return False
+        return
     places = list(_places(dataset, keyword))
     if not places and not is_enhanced(dataset):
         places = [(dataset, keyword)]
@@ -87,7 +87,6 @@ def set_numbers(dataset: Dataset, keyword: str, values: Sequence[float]) -> bool
         many = name == "InversionTimes" or len(values) > 1
         plain = [round(value) if keyword == "EchoTrainLength" else float(f"{value:.8g}") for value in values]
         setattr(place, name, plain if many else plain[0])
-    return bool(places)
 
 
 def words(dataset: Dataset, keyword: str) -> list[str]:
@@ -99,34 +98,19 @@ def words(dataset: Dataset, keyword: str) -> list[str]:
     return []
 
 
-def set_words(dataset: Dataset, keyword: str, values: Sequence[str]) -> bool:
-    """Write texts wherever the attribute is; False where it is nowhere."""
-    places = list(_places(dataset, keyword))
-    for place, name in places:
-        if place is not dataset and len(values) < 4 and name == "FrameType":
+def set_words(dataset: Dataset, keyword: str, values: Sequence[str] | str) -> None:
+    """Write texts wherever the attribute is; a Frame Type gets its four values."""
+    for place, name in list(_places(dataset, keyword)):
+        if name == "FrameType" and len(values) < 4:
             setattr(place, name, [*values, *["NONE"] * (4 - len(values))])
         else:
-            setattr(place, name, list(values))
-    return bool(places)
+            setattr(place, name, values if isinstance(values, str) else list(values))
 
 
-def set_flag_words(dataset: Dataset, keyword: str, value: str) -> bool:
-    """Write one text wherever the attribute is and says something else."""
-    changed = False
-    for place, name in _places(dataset, keyword):
-        if place[name].value != value:
-            setattr(place, name, value)
-            changed = True
-    return changed
-
-
-def delete(dataset: Dataset, keyword: str) -> bool:
-    """Take an attribute away wherever it is; False where it is nowhere or empty."""
-    places = list(_places(dataset, keyword))
-    held = any(place[name].value not in (None, "") for place, name in places)
-    for place, name in places:
+def delete(dataset: Dataset, keyword: str) -> None:
+    """Take an attribute away wherever it is."""
+    for place, name in list(_places(dataset, keyword)):
         delattr(place, name)
-    return held
 
 
 def rename(dataset: Dataset, text: str) -> None:
@@ -136,13 +120,13 @@ def rename(dataset: Dataset, text: str) -> None:
         dataset.ProtocolName = text[:64]
 
 
-def copy_acquisition(source: Dataset, target: Dataset) -> bool:
-    """Everything that says how and what was scanned, from one data set to another of the same kind; geometry stays.
+def copy_acquisition(source: Dataset, target: Dataset) -> None:
+    """Everything that says how and what was scanned, from one data set to another; geometry stays.
 
-    False where one is classic and the other Enhanced.
+    Nothing where one is classic and the other Enhanced.
     """
     if is_enhanced(source) != is_enhanced(target):
-        return False
+        return
     if is_enhanced(source):
         _copy_enhanced(source, target)
     else:
@@ -150,7 +134,6 @@ def copy_acquisition(source: Dataset, target: Dataset) -> bool:
             _copy_element(source, target, keyword)
         _copy_private(source, target)
     rename(target, str(source.get("SeriesDescription", "")))
-    return True
 
 
 def _copy_element(source: Dataset, target: Dataset, keyword: str) -> None:

@@ -1,4 +1,8 @@
-"""Changes of headers, the building blocks of `corruptions`: each changes data sets in place and says whether it did."""
+"""Changes of headers, the building blocks of `corruptions`.
+
+A change draws what it needs once for a series and returns an edit that is done to each of its images, in place. A
+borrowed change gets an image of another series instead. An edit that finds nothing to change changes nothing.
+"""
 
 from collections.abc import Callable
 from typing import Final
@@ -12,182 +16,162 @@ from training.simulate.dicom.access import (
     delete,
     numbers,
     rename,
-    set_flag_words,
     set_numbers,
     set_words,
     words,
 )
 
-# Changes a series by itself, or borrows from an image of another one.
-Change = Callable[[list[Dataset], np.random.Generator], bool]
-Borrow = Callable[[list[Dataset], Dataset], bool]
+Edit = Callable[[Dataset], None]
+Change = Callable[[np.random.Generator], Edit]
+Borrow = Callable[[Dataset], Edit]
+
+_TURNED: Final = {
+    "tra": "sag", "sag": "cor", "cor": "tra", "Ax": "Sag", "Sag": "Cor", "Cor": "Ax", "ax": "sag",
+    "axial": "sagittal", "sagittal": "coronal", "coronal": "axial",
+}  # fmt: skip
+_AGENT_WORDS: Final = ("post KM", "+C", "GD", "post contrast", "apres injection", "con contraste", "con mdc", "mit KM")
+_ADC_WORDS: Final = {"_ADC": "", " ADC map": "", "ADC": "DWI"}
+
+
+def always(edit: Edit) -> Change:
+    """A change that draws nothing."""
+    return lambda rng: edit
+
+
+def description(dataset: Dataset) -> str:
+    """Series Description (0008,103E), empty where there is none."""
+    return str(dataset.get("SeriesDescription", ""))
 
 
 def scaled(factor: float, *keywords: str) -> Change:
-    def change(series: list[Dataset], rng: np.random.Generator) -> bool:
-        changed = [
-            set_numbers(dataset, k, [v * factor for v in numbers(dataset, k)]) for dataset in series for k in keywords
-        ]
-        return any(changed)
+    """Numbers times a factor."""
 
-    return change
+    def edit(dataset: Dataset) -> None:
+        for keyword in keywords:
+            set_numbers(dataset, keyword, [value * factor for value in numbers(dataset, keyword)])
+
+    return always(edit)
 
 
 def scaled_between(low: float, high: float, keyword: str) -> Change:
-    """One factor for the whole series, uniform in the logarithm; up or down."""
+    """A number times one factor for the whole series, uniform in the logarithm; up or down."""
 
-    def change(series: list[Dataset], rng: np.random.Generator) -> bool:
+    def draw(rng: np.random.Generator) -> Edit:
         factor = float(np.exp(rng.uniform(np.log(low), np.log(high)) * rng.choice([-1, 1])))
-        return scaled(factor, keyword)(series, rng)
+        return scaled(factor, keyword)(rng)
 
-    return change
+    return draw
 
 
 def dropped(*keywords: str) -> Change:
-    def change(series: list[Dataset], rng: np.random.Generator) -> bool:
-        deleted = [delete(dataset, keyword) for dataset in series for keyword in keywords]
-        return any(deleted)
+    """Attributes taken away."""
 
-    return change
+    def edit(dataset: Dataset) -> None:
+        for keyword in keywords:
+            delete(dataset, keyword)
 
-
-def without_inversion(series: list[Dataset], rng: np.random.Generator) -> bool:
-
-    changed = False
-    for dataset in series:
-        changed |= delete(dataset, "InversionTime")
-        for keyword in ("ScanningSequence", "ScanOptions"):
-            before = words(dataset, keyword)
-            changed |= set_words(
-                dataset, keyword, [w for w in before if w != "IR"] or (["SE"] if before == ["IR"] else [])
-            )
-        changed |= set_flag_words(dataset, "InversionRecovery", "NO")
-    return changed
+    return always(edit)
 
 
-def with_agent(series: list[Dataset], rng: np.random.Generator) -> bool:
-
-    for dataset in series:
-        if words(dataset, "ContrastBolusAgent"):
-            return False
-        dataset.ContrastBolusAgent = "Gadoterate"
-        rename(dataset, f"{dataset.get('SeriesDescription', '')} post KM".strip())
-    return True
-
-
-def without_agent(series: list[Dataset], rng: np.random.Generator) -> bool:
-
-    changed = False
-    for dataset in series:
-        changed |= delete(dataset, "ContrastBolusAgent") | delete(dataset, "ContrastBolusAgentSequence")
-        if changed:
-            rename(dataset, _plain_name(str(dataset.get("SeriesDescription", ""))))
-    return changed
+def without_inversion(dataset: Dataset) -> None:
+    """Neither an inversion time nor a word of an inversion."""
+    delete(dataset, "InversionTime")
+    for keyword in ("ScanningSequence", "ScanOptions"):
+        before = words(dataset, keyword)
+        if "IR" in before:
+            set_words(dataset, keyword, [w for w in before if w != "IR"] or (["SE"] if before == ["IR"] else []))
+    if words(dataset, "InversionRecovery"):
+        set_words(dataset, "InversionRecovery", "NO")
 
 
-_AGENT_WORDS: Final = ("post KM", "+C", "GD", "post contrast", "apres injection", "con contraste", "con mdc", "mit KM")
+def with_agent(dataset: Dataset) -> None:
+    """An agent that was not given."""
+    if words(dataset, "ContrastBolusAgent") or "ContrastBolusAgentSequence" in dataset:
+        return
+    dataset.ContrastBolusAgent = "Gadoterate"
+    rename(dataset, f"{description(dataset)} post KM".strip())
 
 
-def _plain_name(text: str) -> str:
+def without_agent(dataset: Dataset) -> None:
+    """An agent that was given and is written nowhere."""
+    if not words(dataset, "ContrastBolusAgent") and "ContrastBolusAgentSequence" not in dataset:
+        return
+    delete(dataset, "ContrastBolusAgent")
+    delete(dataset, "ContrastBolusAgentSequence")
+    text = description(dataset)
     for word in _AGENT_WORDS:
         text = text.replace(f"_{word}", "").replace(f" {word}", "")
-    return text
+    rename(dataset, text)
 
 
 def swapped_words(keyword: str, one: str, two: str) -> Change:
     """A defined term for its opposite, e.g. SE for GR."""
 
-    def change(series: list[Dataset], rng: np.random.Generator) -> bool:
-        changed = False
-        for dataset in series:
-            before = words(dataset, keyword)
-            after = [{one: two, two: one}.get(word, word) for word in before]
-            changed |= after != before and set_words(dataset, keyword, after)
-        return changed
+    def edit(dataset: Dataset) -> None:
+        before = words(dataset, keyword)
+        set_words(dataset, keyword, [{one: two, two: one}.get(word, word) for word in before])
 
-    return change
+    return always(edit)
 
 
-def image_type(*values: str) -> Change:
-    def change(series: list[Dataset], rng: np.random.Generator) -> bool:
-        changed = False
-        for dataset in series:
-            before = words(dataset, "ImageType")
-            changed |= before[:1] != list(values[:1]) and set_words(dataset, "ImageType", list(values))
-            if changed and values[-1] != "ADC":
-                rename(
-                    dataset,
-                    str(dataset.get("SeriesDescription", ""))
-                    .replace("_ADC", "")
-                    .replace(" ADC map", "")
-                    .replace("ADC", "DWI"),
-                )
-        return changed
+def as_original(dataset: Dataset) -> None:
+    """A map that passes for an image of the acquisition."""
+    if words(dataset, "ImageType")[:1] == ["ORIGINAL"]:
+        return
+    set_words(dataset, "ImageType", ["ORIGINAL", "PRIMARY", "M", "ND"])
+    text = description(dataset)
+    for word, other in _ADC_WORDS.items():
+        text = text.replace(word, other)
+    rename(dataset, text)
 
-    return change
+
+def as_adc(dataset: Dataset) -> None:
+    """An image of the acquisition that passes for an ADC map."""
+    if words(dataset, "ImageType")[:1] != ["DERIVED"]:
+        set_words(dataset, "ImageType", ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"])
 
 
 def described(*texts: str) -> Change:
-    def change(series: list[Dataset], rng: np.random.Generator) -> bool:
+    """One of these descriptions."""
+
+    def draw(rng: np.random.Generator) -> Edit:
         text = str(rng.choice(texts))
-        for dataset in series:
-            rename(dataset, text)
-        return True
+        return lambda dataset: rename(dataset, text)
 
-    return change
+    return draw
 
 
-def extra_word(word: str) -> Change:
-    def change(series: list[Dataset], rng: np.random.Generator) -> bool:
-        for dataset in series:
-            rename(dataset, f"{dataset.get('SeriesDescription', '')} {word}".strip())
-        return True
-
-    return change
+def claiming_fat_suppression(dataset: Dataset) -> None:
+    """The description says that fat is suppressed, and no option of the scan did it."""
+    if "FS" not in words(dataset, "ScanOptions") and "FAT" not in words(dataset, "SpectrallySelectedSuppression"):
+        rename(dataset, f"{description(dataset)} fat sat".strip())
 
 
-def other_plane(series: list[Dataset], rng: np.random.Generator) -> bool:
+def other_plane(dataset: Dataset) -> None:
     """The description names another plane than the geometry."""
-
-    turned = {
-        "tra": "sag",
-        "sag": "cor",
-        "cor": "tra",
-        "Ax": "Sag",
-        "Sag": "Cor",
-        "Cor": "Ax",
-        "ax": "sag",
-        "axial": "sagittal",
-        "sagittal": "coronal",
-        "coronal": "axial",
-    }
-    changed = False
-    for dataset in series:
-        text = str(dataset.get("SeriesDescription", ""))
-        joint = "_" if "_" in text else " "
-        after = joint.join(turned.get(part, part) for part in text.split(joint))
-        changed |= after != text
-        rename(dataset, after)
-    return changed
+    text = description(dataset)
+    joint = "_" if "_" in text else " "
+    rename(dataset, joint.join(_TURNED.get(part, part) for part in text.split(joint)))
 
 
 def borrowed(*keywords: str) -> Borrow:
-    """Numbers of another series in place of one's own; something must differ by a fifth at least."""
+    """Numbers of another series in place of one's own; one of them must differ by a fifth at least."""
 
-    def change(series: list[Dataset], source: Dataset) -> bool:
-        theirs = {k: numbers(source, k)[:1] for k in keywords}
-        mine = {k: numbers(series[0], k)[:1] for k in keywords}
-        if not any(_differ(mine[k], theirs[k]) for k in keywords):
-            return False
-        for dataset in series:
+    def borrow(source: Dataset) -> Edit:
+        theirs = {keyword: numbers(source, keyword)[:1] for keyword in keywords}
+
+        def edit(dataset: Dataset) -> None:
+            if not any(_differ(numbers(dataset, keyword)[:1], value) for keyword, value in theirs.items()):
+                return
             for keyword, value in theirs.items():
                 if value:
                     set_numbers(dataset, keyword, value)
                 else:
                     delete(dataset, keyword)
-        return True
 
-    return change
+        return edit
+
+    return borrow
 
 
 def _differ(one: list[float], two: list[float]) -> bool:
@@ -196,35 +180,26 @@ def _differ(one: list[float], two: list[float]) -> bool:
     return abs(one[0] - two[0]) > 0.2 * max(abs(one[0]), abs(two[0]))
 
 
-def borrow_description(series: list[Dataset], source: Dataset) -> bool:
-    text = str(source.get("SeriesDescription", ""))
-    if not text or text == str(series[0].get("SeriesDescription", "")):
-        return False
-    for dataset in series:
-        rename(dataset, text)
-    return True
+def borrowed_description(source: Dataset) -> Edit:
+    """The description of another series, where it has one."""
+    text = description(source)
+    return lambda dataset: rename(dataset, text or description(dataset))
 
 
-def borrow_all(series: list[Dataset], source: Dataset) -> bool:
-    copied = [copy_acquisition(source, dataset) for dataset in series]
-    return all(copied)
+def borrowed_header(source: Dataset) -> Edit:
+    """The whole acquisition header of another series of the same kind of object; geometry stays."""
+    return lambda dataset: copy_acquisition(source, dataset)
 
 
-def rounded_times(series: list[Dataset], rng: np.random.Generator) -> bool:
+def rounded_times(dataset: Dataset) -> None:
     """Times rounded to whole milliseconds, as some exporters do."""
-
-    changed = False
-    for dataset in series:
-        for keyword in TIMING:
-            rounded = [float(round(v)) if v > 20 else v for v in numbers(dataset, keyword)]
-            changed |= set_numbers(dataset, keyword, rounded)
-    return changed
+    for keyword in TIMING:
+        rounded = [float(round(value)) if value > 8 else value for value in numbers(dataset, keyword)]
+        set_numbers(dataset, keyword, rounded)
 
 
-def anonymised(series: list[Dataset], rng: np.random.Generator) -> bool:
-
-    for dataset in series:
-        rename(dataset, "")
-        for keyword in ("SoftwareVersions", "DeviceSerialNumber", "StationName", "InstitutionName"):
-            delete(dataset, keyword)
-    return True
+def anonymised(dataset: Dataset) -> None:
+    """What anonymisers leave: no description, no station."""
+    rename(dataset, "")
+    for keyword in ("SoftwareVersions", "DeviceSerialNumber", "StationName", "InstitutionName"):
+        delete(dataset, keyword)

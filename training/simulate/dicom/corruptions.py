@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from training.simulate.dicom import changes
 from training.simulate.dicom.access import TIMING
-from training.simulate.dicom.changes import Borrow, Change
+from training.simulate.dicom.changes import Borrow, Change, Edit
 
 # harmless: must not alarm. subtle: pixels hardly show it, counts neither way. clear: should be found. gross: must be.
 Grade = Literal["harmless", "subtle", "clear", "gross"]
@@ -35,28 +35,20 @@ class Corruption:
 
     def apply(self, series: Series, rng: np.random.Generator, other: Series | None = None) -> list[Dataset] | None:
         """Changed copies of `series`, None where nothing could be changed; ValueError if `other` is missing."""
-        copies = [deepcopy(dataset) for dataset in series]
         if self.alone is not None:
-            return copies if self.alone(copies, rng) else None
+            return _edited(series, self.alone(rng))
         if self.borrow is None:
             raise ValueError(f"corruption {self.name!r} changes nothing")
         if not other:
             raise ValueError(f"corruption {self.name!r} needs another series to borrow from")
-        return copies if self.borrow(copies, other[len(other) // 2]) else None
+        return _edited(series, self.borrow(other[len(other) // 2]))
 
 
-def in_seconds(series: Series, *keywords: str) -> list[Dataset]:
-    """Copies of a series whose times are written in seconds."""
+def _edited(series: Series, edit: Edit) -> list[Dataset] | None:
     copies = [deepcopy(dataset) for dataset in series]
-    changes.scaled(0.001, *keywords)(copies, np.random.default_rng(0))
-    return copies
-
-
-def paste_header(series: Series, source: Dataset) -> list[Dataset]:
-    """Copies of a series with the whole acquisition header and the description of another one."""
-    copies = [deepcopy(dataset) for dataset in series]
-    changes.borrow_all(copies, source)
-    return copies
+    for dataset in copies:
+        edit(dataset)
+    return copies if copies != list(series) else None
 
 
 _UNINFORMATIVE: Final = ("Series", "WIP", "scan 3", "unnamed", "HEAD", "KNEE")
@@ -94,48 +86,48 @@ CORRUPTIONS: Final = (
     Corruption(name="swap-flip-angle", grade="subtle", attributes=("FlipAngle",), borrow=changes.borrowed("FlipAngle")),
     Corruption(name="swap-parameters", grade="clear", attributes=TIMING, borrow=changes.borrowed(*TIMING)),
     Corruption(
-        name="swap-description", grade="clear", attributes=("SeriesDescription",), borrow=changes.borrow_description
+        name="swap-description", grade="clear", attributes=("SeriesDescription",), borrow=changes.borrowed_description
     ),
-    Corruption(name="swap-header", grade="clear", attributes=_ALL, borrow=changes.borrow_all),
+    Corruption(name="swap-header", grade="clear", attributes=_ALL, borrow=changes.borrowed_header),
     # inversion
     Corruption(name="drop-ti", grade="clear", attributes=("InversionTime",), alone=changes.dropped("InversionTime")),
     Corruption(
         name="drop-inversion",
         grade="clear",
         attributes=("InversionTime", "ScanningSequence"),
-        alone=changes.without_inversion,
+        alone=changes.always(changes.without_inversion),
     ),
     # contrast agent, fat suppression
     Corruption(
         name="add-agent",
         grade="clear",
         attributes=("ContrastBolusAgent", "SeriesDescription"),
-        alone=changes.with_agent,
+        alone=changes.always(changes.with_agent),
     ),
     Corruption(
         name="remove-agent",
         grade="clear",
         attributes=("ContrastBolusAgent", "SeriesDescription"),
-        alone=changes.without_agent,
+        alone=changes.always(changes.without_agent),
     ),
     Corruption(
         name="claim-fat-suppression",
         grade="clear",
         attributes=("SeriesDescription",),
-        alone=changes.extra_word("fat sat"),
+        alone=changes.always(changes.claiming_fat_suppression),
     ),
     # derived and original
     Corruption(
         name="derived-as-original",
         grade="clear",
         attributes=("ImageType",),
-        alone=changes.image_type("ORIGINAL", "PRIMARY", "M", "ND"),
+        alone=changes.always(changes.as_original),
     ),
     Corruption(
         name="original-as-adc",
         grade="clear",
         attributes=("ImageType",),
-        alone=changes.image_type("DERIVED", "PRIMARY", "DIFFUSION", "ADC"),
+        alone=changes.always(changes.as_adc),
     ),
     # sequence
     Corruption(
@@ -144,7 +136,9 @@ CORRUPTIONS: Final = (
         attributes=("ScanningSequence",),
         alone=changes.swapped_words("ScanningSequence", "SE", "GR"),
     ),
-    Corruption(name="other-plane", grade="clear", attributes=("SeriesDescription",), alone=changes.other_plane),
+    Corruption(
+        name="other-plane", grade="clear", attributes=("SeriesDescription",), alone=changes.always(changes.other_plane)
+    ),
     # graded numbers
     Corruption(
         name="te-by-a-third",
@@ -183,14 +177,16 @@ CORRUPTIONS: Final = (
         attributes=("RepetitionTime",),
         alone=changes.scaled_between(1.01, 1.05, "RepetitionTime"),
     ),
-    Corruption(name="rounded-times", grade="harmless", attributes=TIMING, alone=changes.rounded_times),
+    Corruption(name="rounded-times", grade="harmless", attributes=TIMING, alone=changes.always(changes.rounded_times)),
     Corruption(
         name="uninformative-description",
         grade="harmless",
         attributes=("SeriesDescription",),
         alone=changes.described(*_UNINFORMATIVE),
     ),
-    Corruption(name="anonymised", grade="harmless", attributes=("SeriesDescription",), alone=changes.anonymised),
+    Corruption(
+        name="anonymised", grade="harmless", attributes=("SeriesDescription",), alone=changes.always(changes.anonymised)
+    ),
 )
 
 

@@ -24,7 +24,7 @@ UidInPath = Annotated[str, Path(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64, d
 # Keys of the ledger are 64-bit integers.
 After = Annotated[int | None, Query(ge=0, lt=1 << 63, description="`next` of the page before")]
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
+ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorDocument, "description": "Nobody said who asks, where the node wants to know"},
     403: {"model": ErrorDocument, "description": "Whoever asks may not"},
     422: {"model": ErrorDocument, "description": "A parameter is not what it must be"},
@@ -32,7 +32,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorDocument, "description": "No such series"}}
 
-router = APIRouter(prefix="/api/v1", tags=["series"], responses=_ERRORS, dependencies=[Depends(needs("viewer"))])
+router = APIRouter(prefix="/api/v1", tags=["series"], responses=ERRORS, dependencies=[Depends(needs("viewer"))])
 
 
 @router.get("/series")

@@ -1,53 +1,76 @@
 """The pages for people: the worklist, and one series with its pictures, findings and deliveries."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Final, cast
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
-from pydantic import BeforeValidator, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, Field
 
-from dicom_node.ledger.records import ReadingRow, SeriesRecord, SeriesState
+from dicom_node.ledger.records import SeriesFilter, SeriesRecord, SeriesState
 from dicom_node.report.views import StackView, stack_view
 from dicom_node.web.access import Reviewer, needs
-from dicom_node.web.api import After, UidInPath, known_series, request_reading
+from dicom_node.web.api import UidInPath, known_series, request_reading
 from dicom_node.web.errors import ProblemError
 from dicom_node.web.forms import Form
-from dicom_node.web.look import TheLook
+from dicom_node.web.look import Look, TheLook
+from dicom_node.web.patients import patient
 from dicom_node.web.pictures import PictureError, Pictures, has_picture
-from dicom_node.web.site import TheSite
+from dicom_node.web.reviews import matters, reading_token
+from dicom_node.web.site import Site, TheSite
+from dicom_node.web.stored import reading_of
 from inference.identifiers import SopInstanceUid
-from inference.labels import UNKNOWN
-from inference.reading import SeriesReading, StackReading
+from inference.reading import StackReading, Status
 
 PAGE_LENGTH: Final = 50
-_READING: Final = TypeAdapter(SeriesReading)
 _BLANK: Final = BeforeValidator(lambda value: value or None)  # forms send every field
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(needs("viewer"))])
 
 
+class Wanted(BaseModel):
+    """The filters of the worklist, as its form sends them: every field, empty for any."""
+
+    state: Annotated[SeriesState | None, _BLANK] = None
+    flagged: Annotated[bool | None, _BLANK] = None
+    status: Annotated[Status | None, _BLANK] = None
+    scanner: Annotated[str | None, _BLANK] = None
+    reviewed: Annotated[bool | None, _BLANK] = None
+    since: Annotated[date | None, _BLANK] = None
+    until: Annotated[date | None, _BLANK] = None  # itself included
+    after: Annotated[int | None, _BLANK, Field(ge=0, lt=1 << 63)] = None
+
+    def filter(self) -> SeriesFilter:
+        """For the ledger; days are those of UTC."""
+        same = self.model_dump(include={"state", "flagged", "status", "scanner", "reviewed"})
+        return SeriesFilter(
+            since=None if self.since is None else _midnight(self.since),
+            until=None if self.until is None else _midnight(self.until) + timedelta(days=1),
+            **same,
+        )
+
+    def page(self, after: int | None) -> str:
+        """The URL of the same worklist, going on after a key."""
+        values = self.model_copy(update={"after": after}).model_dump(mode="json", exclude_none=True)
+        return f"/?{urlencode(values)}" if values else "/"
+
+
 @router.get("/")
-def worklist(
-    site: TheSite,
-    look: TheLook,
-    state: Annotated[SeriesState | None, _BLANK, Query()] = None,
-    flagged: Annotated[bool | None, _BLANK, Query()] = None,
-    after: After = None,
-) -> HTMLResponse:
+def worklist(site: TheSite, look: TheLook, wanted: Annotated[Wanted, Query()]) -> HTMLResponse:
     """Series, the newest first, that fit the filters."""
-    found = site.ledger.page(state=state, flagged=flagged, after=after, limit=PAGE_LENGTH + 1)
+    found = site.ledger.worklist(wanted.filter(), after=wanted.after, limit=PAGE_LENGTH + 1)
     shown = found[:PAGE_LENGTH]
-    filters = _filters(state, flagged)
+    patients = {line.key: patient(site.spool, line.series_instance_uid) for line in shown} if _named(site, look) else {}
     return look.page(
         "worklist.html",
         series=shown,
-        state=state,
-        flagged=flagged,
-        first=_query(filters) if after is not None else None,
-        following=_query({**filters, "after": str(shown[-1].key)}) if len(found) > PAGE_LENGTH else None,
+        patients=patients,
+        wanted=wanted,
+        scanners=[(name, name) for name in site.ledger.scanners()],
+        filtered=bool(wanted.model_fields_set),
+        first=wanted.page(None) if wanted.after is not None else None,
+        following=wanted.page(shown[-1].key) if len(found) > PAGE_LENGTH else None,
     )
 
 
@@ -55,13 +78,18 @@ def worklist(
 def series(site: TheSite, look: TheLook, series_instance_uid: UidInPath) -> HTMLResponse:
     """Everything about one series."""
     record = known_series(site, series_instance_uid)
-    reading = None if record.reading is None else reading_of(record.reading)
+    row = record.reading
+    reading = None if row is None else reading_of(row)
+    stacks = () if reading is None else reading.stacks
     return look.page(
         "series.html",
         record=record,
         summary=record.summary,
+        patient=patient(site.spool, record.summary.series_instance_uid) if _named(site, look) else None,
         reading=reading,
-        stacks=[] if reading is None else [_stack_view(record, stack) for stack in reading.stacks],
+        reading_token=None if row is None else reading_token(row),
+        stacks=[_stack_view(record, stack) for stack in stacks],
+        matters=[[] if row is None else matters(stack, row, record.reviews) for stack in stacks],
     )
 
 
@@ -101,18 +129,6 @@ def report(
     return FileResponse(path, media_type="application/dicom", filename=f"{sop_instance_uid}.dcm")
 
 
-def reading_of(row: ReadingRow) -> SeriesReading:
-    """The reading as it was written when it was made."""
-    reading = _READING.validate_json(row.outcome.document)
-    return replace(reading, stacks=tuple(_with_claim(stack) for stack in reading.stacks))
-
-
-def _with_claim(stack: StackReading) -> StackReading:
-    """The stack with what its description claims, which is what the JSON keeps of the header's claim."""
-    claim = stack.header.get("SeriesDescription_contrast")
-    return replace(stack, claimed_contrast=claim if isinstance(claim, str) and claim != UNKNOWN else None)
-
-
 def _stack_view(record: SeriesRecord, stack: StackReading) -> StackView:
     url = f"/series/{record.summary.series_instance_uid}/stacks/{stack.index}.png"
     return stack_view(stack, montage=url if has_picture(stack) else None)
@@ -122,10 +138,10 @@ def _has(record: SeriesRecord, report_uid: str) -> bool:
     return any(report.sop_instance_uid == report_uid for report in record.reports)
 
 
-def _filters(state: str | None, flagged: bool | None) -> dict[str, str]:
-    chosen = {"state": state, "flagged": None if flagged is None else str(flagged).lower()}
-    return {name: value for name, value in chosen.items() if value is not None}
+def _named(site: Site, look: Look) -> bool:
+    """Whether whoever looks may see whose series it is."""
+    return site.settings.show_patient and look.person.signed_in
 
 
-def _query(values: Mapping[str, str]) -> str:
-    return f"/?{urlencode(values)}" if values else "/"
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

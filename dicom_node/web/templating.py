@@ -11,7 +11,8 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader
 
 from dicom_node.report.views import templates
 
-_STATES: Final = {
+# What a state of a series means to a person.
+STATES: Final = {
     "receiving": "waiting to be read",
     "reading": "being read",
     "read": "read, report on its way",
@@ -25,7 +26,9 @@ def _environment() -> Environment:
     environment = templates(ChoiceLoader([PackageLoader("dicom_node.web"), PackageLoader("dicom_node.report")]))
     # jinja2 leaves open what filters may be.
     environment.filters["moment"] = _moment  # pyright: ignore[reportUnknownMemberType]
-    environment.filters["in_words"] = in_words  # pyright: ignore[reportUnknownMemberType]
+    environment.filters["day"] = _day  # pyright: ignore[reportUnknownMemberType]
+    environment.filters["in_words"] = STATES.__getitem__  # pyright: ignore[reportUnknownMemberType]
+    environment.globals["states"] = tuple(STATES.items())  # pyright: ignore[reportUnknownMemberType]
     return environment
 
 
@@ -49,9 +52,10 @@ def static_file(name: str) -> bytes:
     return (files("dicom_node.web") / "static" / name).read_bytes()
 
 
-def in_words(state: str) -> str:
-    """What a state of a series means to a person."""
-    return _STATES[state]
+def _day(study_date: str) -> str:
+    """StudyDate (0008,0020) with its parts apart."""
+    whole = len(study_date) == 8 and study_date.isdecimal()
+    return f"{study_date[:4]}-{study_date[4:6]}-{study_date[6:]}" if whole else study_date
 
 
 def _moment(time: datetime) -> str:

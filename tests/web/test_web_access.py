@@ -29,10 +29,12 @@ NEEDS: dict[tuple[str, str], Role] = {
     ("GET", "/api/v1/series"): "viewer",
     ("GET", "/api/v1/series/{series_instance_uid}"): "viewer",
     ("POST", "/api/v1/series/{series_instance_uid}/read"): "reviewer",
+    ("GET", "/api/v1/reviews"): "reviewer",
     ("GET", "/series/{series_instance_uid}"): "viewer",
     ("GET", "/series/{series_instance_uid}/stacks/{index}.png"): "viewer",
     ("GET", "/series/{series_instance_uid}/reports/{sop_instance_uid}.dcm"): "viewer",
     ("POST", "/series/{series_instance_uid}/read"): "reviewer",
+    ("POST", "/series/{series_instance_uid}/review"): "reviewer",
 }
 
 

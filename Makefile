@@ -4,9 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 STUDY ?=
+# make bundle: folders of real slices (slices.csv) and of head label maps; without them it learns from less and says so.
+REAL ?=
+LABELS ?=
 OUTPUT ?= demo-output
 
-.PHONY: install demo test peers check bench clean
+.PHONY: install demo test peers check bench bundle clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/.base
@@ -28,6 +31,10 @@ check: $(VENV)/.test
 
 bench: $(VENV)/.test peers
 	$(BIN)/python benchmarks/run.py
+
+# Hours on two processor cores. The result is in runs/bundle/out; inference/default_bundle is replaced by hand.
+bundle: $(VENV)/.test
+	$(BIN)/python -m training.bundle runs/bundle/out $(if $(REAL),--real "$(REAL)") $(if $(LABELS),--labels "$(LABELS)")
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-output runs .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,6 +6,7 @@ one would have seen, and N processes see what one process would have seen, each 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -14,7 +15,7 @@ import torch
 from jaxtyping import Float32, Int
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from inference.captions import Caption
 from inference.pixels import PixelSpec, standardise
@@ -79,14 +80,6 @@ def read_slice(path: Path, size_px: int) -> Float32[np.ndarray, "s s"]:
     return np.clip(np.asarray(resized, np.float32), 0, 1)
 
 
-class _Slices(Dataset[Tensor]):
-    def __init__(self, paths: list[Path], size_px: int) -> None:
-        self._paths, self._size_px = paths, size_px
-
-    def __getitem__(self, index: int) -> Tensor:
-        return torch.from_numpy(read_slice(self._paths[index], self._size_px))
-
-
 class CsvBatches:
     """Batches of the rows of a CSV in a new random order every epoch; the last rows that fill no batch wait."""
 
@@ -103,7 +96,7 @@ class CsvBatches:
         if len(rows) < spec.batch_size:
             raise RefusedError(f"{folder}: {len(rows)} slices do not fill one batch of {spec.batch_size}")
         self._rows, self._spec, self._pixels, self._seed, self._shard = rows, spec, pixels, seed, shard
-        self._slices = _Slices([folder / row.filepath for row in rows], pixels.size_px)
+        self._folder = folder
 
     @property
     def steps_per_epoch(self) -> int:
@@ -113,19 +106,25 @@ class CsvBatches:
         return [row.caption for row in self._rows]
 
     def steps(self, first: int = 0) -> Iterator[Batch]:
+        if self._spec.workers == 0:
+            return map(self.batch, count(first))
         loader = DataLoader(
-            self._slices,
-            batch_sampler=_Plan(self, first),
+            _Steps(self),
+            sampler=_Numbers(first),
+            batch_size=None,
             num_workers=self._spec.workers,
             pin_memory=torch.cuda.is_available(),
         )
-        for step, slices in enumerate(loader, start=first):
-            rows = [self._rows[index] for index in self.indices(step)]
-            generator = torch.Generator().manual_seed(mixed_seed(self._seed, step, self._shard.rank))
-            images = augment(slices[:, None], self._spec.augment, generator)
-            labels = torch.tensor([row.label for row in rows])
-            standard = torch.from_numpy(standardise(images[:, 0].numpy(), self._pixels))
-            yield Batch(standard, [row.caption for row in rows], labels)
+        return iter(loader)
+
+    def batch(self, step: int) -> Batch:
+        """This process's share of step `step`: read, changed at random, standardised."""
+        rows = [self._rows[index] for index in self.indices(step)]
+        slices = np.stack([read_slice(self._folder / row.filepath, self._pixels.size_px) for row in rows])
+        generator = torch.Generator().manual_seed(mixed_seed(self._seed, step, self._shard.rank))
+        images = augment(torch.from_numpy(slices)[:, None], self._spec.augment, generator)
+        standard = torch.from_numpy(standardise(images[:, 0].numpy(), self._pixels))
+        return Batch(standard, [row.caption for row in rows], torch.tensor([row.label for row in rows]))
 
     def indices(self, step: int) -> list[int]:
         """The rows of this process's share of step `step`."""
@@ -134,17 +133,24 @@ class CsvBatches:
         return self._shard.of(order[position * self._spec.batch_size :][: self._spec.batch_size].tolist())
 
 
-class _Plan:
-    """The endless list of index lists that a DataLoader asks for."""
+class _Steps(Dataset[Batch]):
+    """Steps as the items of a data set, so that a worker process makes a whole batch."""
 
-    def __init__(self, batches: CsvBatches, first: int) -> None:
-        self._batches, self._first = batches, first
+    def __init__(self, batches: CsvBatches) -> None:
+        self._batches = batches
 
-    def __iter__(self) -> Iterator[list[int]]:
-        step = self._first
-        while True:
-            yield self._batches.indices(step)
-            step += 1
+    def __getitem__(self, index: int) -> Batch:
+        return self._batches.batch(index)
+
+
+class _Numbers(Sampler[int]):
+    """The numbers from `first` on."""
+
+    def __init__(self, first: int) -> None:
+        self._first = first
+
+    def __iter__(self) -> Iterator[int]:
+        return count(self._first)
 
 
 class Joined:

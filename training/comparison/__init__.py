@@ -1,0 +1,1 @@
+"""Losses and metadata towers on the same data and budget: `python -m training.comparison OUT`."""

@@ -1,0 +1,193 @@
+"""The spool is the truth: a ledger that is missing or behind is made again from the files, and nothing doubles."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+from pydicom.uid import ImplicitVRLittleEndian
+from pynetdicom.dsutils import encode
+from sqlalchemy import Engine
+
+from dicom_factory import mr_image, series
+from dicom_node.ledger.engine import open_engine
+from dicom_node.ledger.migrations import migrate
+from dicom_node.ledger.rebuild import rebuild, reconcile
+from dicom_node.ledger.records import Job, Outcome, ReceivedInstance, ReportRow
+from dicom_node.ledger.store import Ledger
+from dicom_node.receive.spool import EncodedInstance, Spool
+from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)  # later than any file of the test
+
+
+@dataclass
+class House:
+    """A spool with ledgers that come and go."""
+
+    root: Path
+    spool: Spool
+    engines: list[Engine]
+
+    def new_ledger(self) -> Ledger:
+        engine = open_engine(f"sqlite:///{self.root / f'ledger-{len(self.engines)}.sqlite3'}")
+        migrate(engine)
+        self.engines.append(engine)
+        return Ledger(engine)
+
+    def store(self, dataset: Dataset) -> Path:
+        data_set = encode(dataset, True, True)
+        assert data_set is not None
+        instance = EncodedInstance(
+            series_instance_uid=SeriesInstanceUid(dataset.SeriesInstanceUID),
+            sop_instance_uid=SopInstanceUid(dataset.SOPInstanceUID),
+            sop_class_uid=dataset.SOPClassUID,
+            transfer_syntax_uid=ImplicitVRLittleEndian,
+            data_set=data_set,
+            sending_aet="SCANNER",
+        )
+        return self.spool.store(instance).path
+
+    def read(self, ledger: Ledger, uid: SeriesInstanceUid, *destinations: str, now: datetime) -> Job:
+        """Read a series that is due, as a worker would."""
+        job = ledger.claim(uid, owner="w", reader_digest="r1", now=now, lease_s=60)
+        assert job is not None
+        report = mr_image(seed=("report", job.instances_digest), Modality="SR")
+        row = ReportRow(
+            sop_instance_uid=SopInstanceUid(report.SOPInstanceUID),
+            sop_class_uid=report.SOPClassUID,
+            series_instance_uid=SeriesInstanceUid(report.SeriesInstanceUID),
+        )
+        outcome = Outcome(
+            document="{}",
+            contrast="T1",
+            score=0.5,
+            p_value=0.5,
+            flagged=False,
+            report=row,
+            destinations=destinations,
+        )
+        self.spool.store_report(report, job=job, outcome=outcome)
+        assert ledger.finish(job, outcome, now=now)
+        return job
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(root=tmp_path, spool=Spool(tmp_path / "spool"), engines=[])
+    yield made
+    for engine in made.engines:
+        engine.dispose()
+
+
+def uid_of(images: list[Dataset]) -> SeriesInstanceUid:
+    return SeriesInstanceUid(images[0].SeriesInstanceUID)
+
+
+def test_a_lost_ledger_is_made_again(house: House):
+    read, waiting = series(3, seed="read"), series(2, seed="waiting")
+    for image in (*read, *waiting):
+        house.store(image)
+    before = house.new_ledger()
+    rebuild(before, house.spool, now=NOW)
+    house.read(before, uid_of(read), "pacs", now=NOW)
+
+    after = house.new_ledger()
+    found = rebuild(after, house.spool, now=NOW + timedelta(seconds=9))
+    assert (found.series, found.instances, found.reports, found.unreadable) == (2, 5, 1, 0)
+    assert after.due(NOW + timedelta(seconds=9), 9) == [uid_of(waiting)]
+    record, lost = after.series(uid_of(read)), before.series(uid_of(read))
+    assert record is not None
+    assert lost is not None
+    assert record.summary.state == "read"
+    assert record.reports == lost.reports
+    assert record.reading is not None
+    assert lost.reading is not None
+    assert (record.reading.created_at, record.reading.outcome) == (lost.reading.created_at, lost.reading.outcome)
+    # whether it was delivered is not in the spool, so it is delivered again: the same object
+    assert len(after.due_deliveries(NOW + timedelta(seconds=9), 9)) == 1
+    instance = after.series(uid_of(waiting))
+    assert instance is not None
+    assert (instance.summary.modality, instance.summary.instances) == ("MR", 2)
+
+
+def test_rebuilding_again_changes_nothing(house: House):
+    images = series(2)
+    for image in images:
+        house.store(image)
+    ledger = house.new_ledger()
+    rebuild(ledger, house.spool, now=NOW)
+    house.read(ledger, uid_of(images), now=NOW)
+    assert rebuild(ledger, house.spool, now=NOW).reports == 0
+    record = ledger.series(uid_of(images))
+    assert record is not None
+    assert (record.summary.state, record.summary.instances, len(record.reports)) == ("answered", 2, 1)
+    assert ledger.due(NOW, 9) == []
+
+
+def test_a_report_that_does_not_cover_a_late_instance_is_superseded(house: House):
+    early, late = series(3)[:2], series(3)[2]
+    for image in early:
+        house.store(image)
+    before = house.new_ledger()
+    rebuild(before, house.spool, now=NOW)
+    job = house.read(before, uid_of(early), now=NOW)
+    house.store(late)
+
+    after = house.new_ledger()
+    rebuild(after, house.spool, now=NOW)
+    assert after.due(NOW, 9) == [uid_of(early)]
+    again = house.read(after, uid_of(early), now=NOW)
+    assert again.instances_digest != job.instances_digest
+    record = after.series(uid_of(early))
+    assert record is not None
+    assert again.predecessor_uid == record.reports[0].sop_instance_uid
+    assert len(record.reports) == 2
+
+
+def test_what_a_crash_kept_from_the_ledger_is_taken_in_at_the_start(house: House):
+    first, second = series(2)
+    old = house.store(mr_image(seed="old"))
+    os.utime(old.parent, (0, 0))
+    ledger = house.new_ledger()
+    house.store(first)
+    now = datetime.now(UTC)
+    ledger.record_instance(
+        ReceivedInstance(
+            study_instance_uid=StudyInstanceUid(first.StudyInstanceUID),
+            series_instance_uid=SeriesInstanceUid(first.SeriesInstanceUID),
+            sop_instance_uid=SopInstanceUid(first.SOPInstanceUID),
+            sop_class_uid=first.SOPClassUID,
+        ),
+        now=now,
+        due_at=now,
+    )
+    house.store(second)  # and the process was killed before its row was written
+    found = reconcile(ledger, house.spool, now=now)
+    assert (found.series, found.instances) == (1, 2)  # the old folder was not looked into
+    assert [line.instances for line in ledger.page()] == [2]
+
+
+def test_an_empty_ledger_takes_in_everything_at_the_start(house: House):
+    os.utime(house.store(mr_image()).parent, (0, 0))
+    assert reconcile(house.new_ledger(), house.spool, now=NOW).instances == 1
+
+
+def test_a_file_that_is_no_instance_is_counted_and_stops_nothing(house: House):
+    path = house.store(mr_image())
+    (path.parent / "stray.dcm").write_bytes(b"not DICOM")
+    (path.parent / "empty.dcm").write_bytes(b"")
+    found = rebuild(house.new_ledger(), house.spool, now=NOW)
+    assert (found.instances, found.unreadable) == (1, 2)
+
+
+def test_a_header_longer_than_what_is_read_first_is_read_whole(house: House):
+    image = mr_image()
+    image.ReferencedImageSequence = [Dataset() for _ in range(2000)]
+    for item in image.ReferencedImageSequence:
+        item.ReferencedSOPInstanceUID = "1.2." + "3" * 50
+    house.store(image)
+    assert rebuild(house.new_ledger(), house.spool, now=NOW).instances == 1

@@ -1,10 +1,10 @@
 """`mrclip-train benchmark`: what a bundle is worth on series whose truth is known by other means than their headers."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -143,14 +143,21 @@ def contrast_figures(stacks: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
+_STRATA: Final[Mapping[str, Callable[[Outcome], str]]] = {
+    "body": lambda one: one.truth.body,
+    "vendor": lambda one: one.vendor,
+    "field": lambda one: f"{one.field_t or 0:.1f} T",
+    "class": lambda one: one.truth.label,
+}
+
+
 def figures(observed: Observed, alarm_rate: float) -> dict[str, Any]:
     """All figures but those of corruptions."""
     stacks, people = observed.stacks, [one for one in observed.stacks if one.truth.readable]
     strange = [one for one in stacks if not one.truth.readable]
     clean = [alarm for alarm in observed.alarms if alarm.truth.readable]
     by: dict[str, dict[str, Any]] = {}
-    for name, key in (("body", lambda one: one.truth.body), ("vendor", lambda one: one.vendor),
-                      ("field", lambda one: f"{one.field_t or 0:.1f} T"), ("class", lambda one: one.truth.label)):  # fmt: skip
+    for name, key in _STRATA.items():
         groups: dict[str, list[Outcome]] = defaultdict(list)
         for one in people:
             groups[key(one)].append(one)

@@ -18,7 +18,8 @@ ACCEPTED: Final[Mapping[str, tuple[str, ...]]] = {
     "T1": (labels.T1,), "T1C": (labels.T1,), "T2": (labels.T2,), "T2-EPI": (labels.T2, labels.DIFFUSION),
     "FLAIR": (labels.FLUID_ATTENUATED,), "PD": (labels.PROTON_DENSITY,), "T2S": (labels.T2_STAR,),
     "DWI": (labels.DIFFUSION,), "DWI+b0": (labels.DIFFUSION,), "ADC": (labels.ADC,), "PHASE": (labels.PHASE,),
-    "MAP": (labels.DERIVED_MAP,), "ASL": (labels.PERFUSION,), "ASL-M0": (labels.PERFUSION,), "PERF": (labels.PERFUSION,),
+    "MAP": (labels.DERIVED_MAP,),
+    "ASL": (labels.PERFUSION,), "ASL-M0": (labels.PERFUSION,), "PERF": (labels.PERFUSION,),
     "GRE-MAG": (labels.T2_STAR, labels.T1, labels.PROTON_DENSITY),
 }  # fmt: skip
 COUNTED: Final = frozenset({"T1", "T1C", "T2", "T2-EPI", "FLAIR", "PD", "T2S", "DWI", "DWI+b0", "ADC", "PHASE"})

@@ -151,9 +151,8 @@ def finish(run: Run, recipe: Recipe, out: Path) -> Bundle:
     log.info("held out: %s", table)
     write_json(run.folder / "held-out.json", {"scale": scale, "accuracy": table})
     facts = about(real=seen, labels=run.labels is not None, cache=cache, held_out=table, created=last.now())
-    return last.finish(
-        trained, out, about=facts, cache=cache, known=known, held=held, clean=_folders(run)[TEMPERED_ON:]
-    )
+    given = last.Ingredients(cache=cache, known=known, held=held, clean=_folders(run)[TEMPERED_ON:])
+    return last.finish(trained, out, about=facts, given=given)
 
 
 def _real(run: Run, recipe: Recipe) -> tuple[list[RealSlice], list[RealSlice]]:

@@ -56,8 +56,8 @@ def _measured(held_out: Mapping[str, Any]) -> list[str]:
     lines = [
         "## Measured on series that training never saw",
         "",
-        f"An answer below a probability of {MINIMUM_PROBABILITY:g} is withheld. These series set the temperature and the gate, so they",
-        "flatter a little; `docs/benchmark-accuracy.md` has the figures on series that set nothing.",
+        f"An answer below a probability of {MINIMUM_PROBABILITY:g} is withheld. These series set the temperature and",
+        "the gate, so they flatter a little; `docs/benchmark-accuracy.md` has the figures on series that set nothing.",
         "",
         "| series | probability at least | answered | right of those |",
         "|---|---|---|---|",
@@ -73,10 +73,10 @@ def _measured(held_out: Mapping[str, Any]) -> list[str]:
 _LIMITS: Final = """## Where it fails
 
 * It was trained in half an hour on two processor cores. Its answers are for quality control by people who look.
-* Real images to train on were brains (T1, T2, FLAIR, T1 with an agent), a few knees and spinal cords. Everything else of
-  the body is simulated from random geometry: expect wrong answers and abstentions there.
-* Real diffusion images, ADC maps, phase images, susceptibility weighting, angiography and perfusion were not in the training
-  data; these it knows from simulation alone.
+* Real images to train on were brains (T1, T2, FLAIR, T1 with an agent), a few knees and spinal cords. Everything else
+  of the body is simulated from random geometry: expect wrong answers and abstentions there.
+* Real diffusion images, ADC maps, phase images, susceptibility weighting, angiography and perfusion were not in the
+  training data; these it knows from simulation alone.
 * Its alarms are calibrated on simulated clean series. On real series they come more or less often than the stated rate;
   `mrclip calibrate` sets them to a site's own series.
 * The prior over contrasts is an assumption (training/bundle_finish.py, PRIOR).

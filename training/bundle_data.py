@@ -30,7 +30,8 @@ from training.simulated_cache import CachedSlices
 # `label` of slices.csv -> what the pixels show.
 SHOWN: Final = {
     "T1": labels.T1, "T1C": labels.T1, "T2": labels.T2, "FLAIR": labels.FLUID_ATTENUATED, "PD": labels.PROTON_DENSITY,
-    "T2S": labels.T2_STAR, "DWI": labels.DIFFUSION, "T2-EPI": labels.DIFFUSION, "ADC": labels.ADC, "PHASE": labels.PHASE,
+    "T2S": labels.T2_STAR, "DWI": labels.DIFFUSION, "T2-EPI": labels.DIFFUSION,
+    "ADC": labels.ADC, "PHASE": labels.PHASE,
 }  # fmt: skip
 _PLANES: Final = {"tra": "axial", "sag": "sagittal", "cor": "coronal"}
 _YES_NO: Final = {"yes": True, "no": False}
@@ -221,7 +222,7 @@ def resized(images: UInt8[np.ndarray, "n s s"], size_px: int) -> UInt8[np.ndarra
 
 def coarsen(images: Float32[Tensor, "n 1 s s"], rng: np.random.Generator) -> Tensor:
     """A third of the batch at a coarser matrix, up to three times: resolution does not tell a contrast."""
-    chosen = rng.random(len(images)) < 1 / 3
+    chosen = torch.from_numpy(rng.random(len(images)) < 1 / 3)
     if not chosen.any():
         return images
     images = images.clone()

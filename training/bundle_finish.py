@@ -1,4 +1,4 @@
-"""From two trained towers to a bundle: grid, temperature, gate, calibration, all measured on what training never saw."""
+"""From two trained towers to a bundle: grid, temperature, gate, calibration, measured on what training never saw."""
 
 import json
 import logging
@@ -190,7 +190,7 @@ def _inside(record: StackRecord, gate_distance: float | None) -> StackRecord | N
 
 
 def gate_distance(known: Float32[np.ndarray, "m d"], held: Held) -> float:
-    """Beyond the distance that a share `GATE_RATE` of held-out simulated series has, and beyond any held-out real one."""
+    """Beyond what a share `GATE_RATE` of held-out simulated series has, and beyond what any held-out real one has."""
     gate = NearestNeighbours(reference=known)
     distances = np.array([gate.distance(image) for image in held.images])
     real = np.array(held.real)
@@ -198,26 +198,27 @@ def gate_distance(known: Float32[np.ndarray, "m d"], held: Held) -> float:
     return max([simulated, *distances[real].tolist()])
 
 
-def finish(
-    trained: Trained,
-    folder: Path,
-    *,
-    about: About,
-    cache: CachedSlices,
-    known: Float32[np.ndarray, "m d"],
-    held: Held,
-    clean: Sequence[Path],
-) -> Bundle:
+@dataclass(frozen=True, kw_only=True)
+class Ingredients:
+    """What a bundle is finished from besides its towers."""
+
+    cache: CachedSlices
+    known: Float32[np.ndarray, "m d"]  # for the gate (`reference`)
+    held: Held
+    clean: Sequence[Path]  # folders of clean series to calibrate on
+
+
+def finish(trained: Trained, folder: Path, *, about: About, given: Ingredients) -> Bundle:
     """Write the bundle to `folder`: once without its calibration beside the run, then with it."""
-    images = standardised(trained, cache.images[:64])
-    files = {names.LABEL_GRID: weighted_grid(cache), names.REFERENCE: npy(known)}
-    distance = gate_distance(known, held)
+    captions, images = given.cache.captions, standardised(trained, given.cache.images[:64])
+    files = {names.LABEL_GRID: weighted_grid(given.cache), names.REFERENCE: npy(given.known)}
+    distance = gate_distance(given.known, given.held)
     log.info("gate: distance %.3f", distance)
     staged = folder.with_name(f"{folder.name}-uncalibrated")
-    first = export(trained, staged, replace(about, files=files), captions=cache.captions, images=images)
-    calibration = calibrated(first.bundle, clean, gate_distance=distance, created=about.created)
+    first = export(trained, staged, replace(about, files=files), captions=captions, images=images)
+    calibration = calibrated(first.bundle, given.clean, gate_distance=distance, created=about.created)
     files[names.CALIBRATION] = calibration.to_json()
-    made = export(trained, folder, replace(about, files=files), captions=cache.captions, images=images)
+    made = export(trained, folder, replace(about, files=files), captions=captions, images=images)
     log.info("torch against ONNX Runtime: largest difference %.2g", made.parity)
     return made.bundle
 

@@ -139,7 +139,7 @@ class ActiveBundle:
     """
 
     def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+        self.registry = registry
         self._lock = threading.Lock()
         self._name: str | None = None
         self._bundle: Bundle | None = None
@@ -147,9 +147,9 @@ class ActiveBundle:
     def current(self) -> Bundle | None:
         """The bundle to begin the next reading with."""
         with self._lock:
-            name = self._registry.active_name()
+            name = self.registry.active_name()
             if name != self._name:
-                self._bundle = None if name is None else self._registry.open(name)
+                self._bundle = None if name is None else self.registry.open(name)
                 self._name = name
             return self._bundle
 

@@ -28,6 +28,7 @@ from dicom_node.web.app import WebServer, make_app
 from dicom_node.web.metrics import Metrics
 from dicom_node.web.site import Site
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
+from inference.read import Reader
 from inference.reading import SeriesReading, StackReading
 from reading_factory import series_reading
 
@@ -82,7 +83,7 @@ class Node:
         """The answer to a GET."""
         return self.ask("GET", path, headers=headers)
 
-    def receive(self, images: Sequence[Dataset], *, calling_aet: str = "MR1") -> SeriesInstanceUid:
+    def receive(self, images: Sequence[Dataset], *, at: datetime = NOW) -> SeriesInstanceUid:
         """Have the ledger know a series; it is due at once."""
         for image in images:
             instance = ReceivedInstance(
@@ -91,9 +92,9 @@ class Node:
                 sop_instance_uid=SopInstanceUid(str(image.SOPInstanceUID)),
                 sop_class_uid=str(image.SOPClassUID),
                 modality="MR",
-                calling_aet=calling_aet,
+                calling_aet="MR1",
             )
-            self.ledger.record_instance(instance, now=NOW, due_at=NOW)
+            self.ledger.record_instance(instance, now=at, due_at=at)
         return SeriesInstanceUid(str(images[0].SeriesInstanceUID))
 
     def keep(self, images: Sequence[Dataset]) -> None:
@@ -175,7 +176,8 @@ def make_site(folder: Path, **fields: Any) -> Site:
         "spool": spool,
         "quarantine": quarantine,
         "metrics": metrics,
-        "bundle": lambda: None,
+        "reader": lambda: Reader(model=None),
+        "registry": None,
         "clock": lambda: NOW,
         "settings": WebSettings(),
         "accounts": Accounts(folder / "accounts.yaml"),

@@ -111,13 +111,14 @@ def _conditions(session: Session, wanted: SeriesFilter) -> list[ColumnElement[bo
         conditions.append(Series.reviewed.is_(True) if wanted.reviewed else Series.reviewed.is_not(True))
     # Keys grow with time, and pages go by key: a time becomes the key of the first series that came at or after it.
     if wanted.since is not None:
-        conditions.append(Series.id >= _first_key(session, wanted.since))
+        conditions.append(Series.id >= first_key(session, wanted.since))
     if wanted.until is not None:
-        conditions.append(Series.id < _first_key(session, wanted.until))
+        conditions.append(Series.id < first_key(session, wanted.until))
     return conditions
 
 
-def _first_key(session: Session, since: datetime) -> int:
+def first_key(session: Session, since: datetime) -> int:
+    """The key of the first series that came at or after a time; beyond every key if there is none."""
     first = select(Series.id).where(Series.first_at >= since).order_by(Series.first_at, Series.id).limit(1)
     return session.scalars(first).one_or_none() or _BEYOND
 

@@ -7,7 +7,7 @@ the key and from `Job.created_at`, so a report that is made twice is the same by
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from hashlib import sha256
 from typing import Final, Literal
 
@@ -214,6 +214,28 @@ class SeriesRecord:
     reports: tuple[ReportRow, ...]  # oldest first; the last one supersedes the others
     deliveries: tuple[DeliveryRow, ...]
     reviews: tuple[Review, ...] = ()  # of whatever reading, oldest first
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScannerWeek:
+    """What came from one scanner in one week and was read."""
+
+    scanner: str
+    monday: date
+    series: int
+    flagged: int
+    abstained: int
+    gate_distance: float | None  # mean of its series; None where no model measured any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReaderUse:
+    """How many series one reader read, and when their last instances came."""
+
+    reader_digest: str
+    series: int
+    first_at: datetime
+    last_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

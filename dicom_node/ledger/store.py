@@ -9,7 +9,8 @@ from dicom_node.ledger.deliveries import Deliveries
 from dicom_node.ledger.queries import Queries
 from dicom_node.ledger.readings import Readings
 from dicom_node.ledger.reviews import Reviews
+from dicom_node.ledger.statistics import Statistics
 
 
-class Ledger(Arrivals, Readings, Deliveries, Reviews, Queries):
+class Ledger(Arrivals, Readings, Deliveries, Reviews, Queries, Statistics):
     """Which instances arrived, what is due, who reads it, what became of it and where that still has to go."""

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import ASGIApp
 
-from dicom_node.web import api, health, pages, reviews, sign_in, static_files
+from dicom_node.web import api, health, insight, pages, reviews, sign_in, static_files
 from dicom_node.web.errors import add_error_handlers
 from dicom_node.web.pictures import Pictures
 from dicom_node.web.security import Guard
@@ -16,8 +16,15 @@ from dicom_node.web.site import Site
 from inference import __version__
 
 ROUTERS: Final = (
-    api.router, reviews.api, health.router, pages.router, reviews.pages, sign_in.router, static_files.router,
-)  # fmt: skip
+    api.router,
+    reviews.api,
+    health.router,
+    pages.router,
+    reviews.pages,
+    insight.router,
+    sign_in.router,
+    static_files.router,
+)
 _SESSION_S: Final = 12 * 3600
 
 __all__ = ["Site", "WebServer", "make_app"]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from dicom_node.errors import NodeError
 from dicom_node.web.access import needs
 from dicom_node.web.site import TheSite
+from dicom_node.work.readers import READER_ERRORS
 
 router = APIRouter(tags=["health"])
 
@@ -48,7 +49,7 @@ def ready(site: TheSite, response: Response) -> Readiness:
     """The ledger answers, the spool has room, and the bundle that would read next is whole."""
     ledger = _check(lambda: site.ledger.page(limit=1), "answers")
     spool = _check(lambda: site.spool.check_room(0), "has room")
-    bundle = _check(site.bundle, "is whole, or none is set")
+    bundle = _check(site.reader, "is whole, or none is set")
     well = ledger.ok and spool.ok and bundle.ok
     response.status_code = 200 if well else 503
     return Readiness(ready=well, ledger=ledger, spool=spool, bundle=bundle)
@@ -70,6 +71,6 @@ def _check(ask: Callable[[], object], well: str) -> Check:
         ask()
     except OSError as error:  # its text would name a path
         return Check(ok=False, message=error.strerror or type(error).__name__)
-    except (NodeError, ValueError) as error:  # errors of bundles and registries are ValueErrors
+    except (NodeError, *READER_ERRORS) as error:
         return Check(ok=False, message=str(error))
     return Check(ok=True, message=well)

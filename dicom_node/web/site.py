@@ -16,6 +16,8 @@ from dicom_node.receive.spool import Spool
 from dicom_node.settings import WebSettings
 from dicom_node.web.accounts import Accounts
 from dicom_node.web.metrics import Metrics
+from inference.read import Reader
+from inference.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,8 @@ class Site:
     spool: Spool
     quarantine: Quarantine
     metrics: Metrics
-    bundle: Callable[[], object]  # raises ValueError if the bundle that would read next is not whole
+    reader: Callable[[], Reader]  # that would read next; raises one of READER_ERRORS if its bundle is not whole
+    registry: Registry | None  # where its bundle comes from, if it comes from one
     clock: Callable[[], datetime]
     settings: WebSettings
     accounts: Accounts

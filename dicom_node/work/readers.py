@@ -37,6 +37,7 @@ class Readers:
         `threads` are the encoder's; 0: one a core.
         """
         self._source = bundle_source(bundle)
+        self.registry = self._source.registry if isinstance(self._source, ActiveBundle) else None
         self._calibration, self._alarm_rate = calibration, alarm_rate
         self._threads = threads
         self._backend: Backend = backend

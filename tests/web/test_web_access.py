@@ -26,6 +26,9 @@ OPEN = {
 NEEDS: dict[tuple[str, str], Role] = {
     ("GET", "/"): "viewer",
     ("GET", "/metrics"): "viewer",
+    ("GET", "/scanners"): "viewer",
+    ("GET", "/model"): "viewer",
+    ("GET", "/accounts"): "admin",
     ("GET", "/api/v1/series"): "viewer",
     ("GET", "/api/v1/series/{series_instance_uid}"): "viewer",
     ("POST", "/api/v1/series/{series_instance_uid}/read"): "reviewer",

@@ -34,7 +34,7 @@ def test_a_bundle_that_is_not_whole_is_told(tmp_path: Path) -> None:
     def broken() -> None:
         raise BundleError("image_encoder.onnx", expected="sha256 aa", found="sha256 bb")
 
-    with served(make_site(tmp_path, bundle=broken)) as node:
+    with served(make_site(tmp_path, reader=broken)) as node:
         answer = node.get("/readyz")
         assert answer.status == 503
         assert answer.json["bundle"] == {

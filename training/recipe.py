@@ -24,6 +24,8 @@ from training.strict import STRICT
 from training.train.objective import LossSpec
 
 RECIPES: Final = Path(__file__).with_name("recipes")
+# lets a recipe that lies elsewhere name `base`, `model: ...` and `loss: ...`
+PACKAGED: Final = f"hydra.searchpath=['file://{RECIPES}']"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -104,12 +106,12 @@ def recipe_file(name: str) -> Path:
 def load_recipe(name: str = "default", overrides: Sequence[str] = ()) -> Recipe:
     """A recipe by name or path, with Hydra overrides such as `loss=clip` or `optimiser.steps=100`.
 
-    A recipe of one's own takes the packaged parts by `hydra: {searchpath: [pkg://training.recipes]}`.
+    A recipe of one's own may name the packaged parts in its defaults list.
     """
     file = recipe_file(name)
     try:
         with initialize_config_dir(str(file.parent), version_base="1.3"):
-            return recipe_from(compose(file.stem, overrides=list(overrides)))
+            return recipe_from(compose(file.stem, overrides=[*overrides, PACKAGED]))
     except HydraException as error:
         raise RefusedError(f"recipe {name}: {error}") from error
 

@@ -19,7 +19,7 @@ from training.errors import RefusedError
 from training.evaluate.embed import caption_gallery, embed_slices
 from training.evaluate.retrieval import image_to_caption
 from training.models.build import Built
-from training.recipe import Recipe, load_recipe, recipe_file, recipe_from
+from training.recipe import PACKAGED, Recipe, load_recipe, recipe_file, recipe_from
 from training.train.distributed import local_device, processes
 from training.train.loop import train
 
@@ -110,7 +110,7 @@ def _sweep(data: Path, run: Path, recipe: str, overrides: tuple[str, ...]) -> No
 
     file = recipe_file(recipe)
     arguments = ["--multirun", f"hydra.sweep.dir={run.resolve()}", "hydra.sweep.subdir=${hydra.job.override_dirname}"]
-    before, sys.argv = sys.argv, ["mrclip-train", *arguments, *overrides]  # hydra.main reads them from there
+    before, sys.argv = sys.argv, ["mrclip-train", *arguments, *overrides, PACKAGED]  # hydra.main reads them from there
     try:
         hydra.main(version_base="1.3", config_path=str(file.parent), config_name=file.stem)(task)()
     finally:

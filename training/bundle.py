@@ -150,7 +150,13 @@ def finish(run: Run, recipe: Recipe, out: Path) -> Bundle:
     table = last.accuracy_table(grid, held)
     log.info("held out: %s", table)
     write_json(run.folder / "held-out.json", {"scale": scale, "accuracy": table})
-    facts = about(real=seen, labels=run.labels is not None, cache=cache, held_out=table, created=last.now())
+    facts = about(
+        real=seen,
+        labels=run.labels is not None,
+        cache=cache,
+        held_out=table,
+        minimum_probability=last.least_probability(table),
+    )
     given = last.Ingredients(cache=cache, known=known, held=held, clean=_folders(run)[TEMPERED_ON:])
     return last.finish(trained, out, about=facts, given=given)
 
@@ -179,12 +185,10 @@ def _staged(run: Run, trained: Trained, cache: simulated_cache.CachedSlices) -> 
     """A bundle to measure with, made anew."""
     folder = run.folder / "staged"
     shutil.rmtree(folder, ignore_errors=True)
-    facts = about(real=[], labels=True, cache=cache, held_out={}, created=last.now())
+    facts = about(real=[], labels=True, cache=cache, held_out={}, minimum_probability=0.0)
     examples = last.standardised(trained, cache.images[:16])
     files = {last.names.LABEL_GRID: last.weighted_grid(cache)}
-    return export(
-        trained, folder, replace(facts, files=files, minimum_probability=0.0), captions=cache.captions, images=examples
-    ).bundle
+    return export(trained, folder, replace(facts, files=files), captions=cache.captions, images=examples).bundle
 
 
 def _held(run: Run, trained: Trained, cache: simulated_cache.CachedSlices, slices: Sequence[RealSlice]) -> last.Held:

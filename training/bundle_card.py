@@ -1,6 +1,7 @@
 """What the default bundle says about itself: where it comes from, what it was measured on, where it fails."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from inference import __version__
@@ -9,7 +10,6 @@ from training.export.about import About
 from training.simulated_cache import CachedSlices
 
 NAME: Final = "mrclip-default"
-MINIMUM_PROBABILITY: Final = 0.5
 # Licences that ask for it, and data sets that have a paper.
 CITATIONS: Final[Mapping[str, str]] = {
     "muschellij2/open_ms_data": "Lesjak et al., Neuroinformatics 2016 (longitudinal) and 2017 (cross-sectional), "
@@ -18,7 +18,12 @@ CITATIONS: Final[Mapping[str, str]] = {
 
 
 def about(
-    *, real: Sequence[RealSlice], labels: bool, cache: CachedSlices, held_out: Mapping[str, Any], created: str
+    *,
+    real: Sequence[RealSlice],
+    labels: bool,
+    cache: CachedSlices,
+    held_out: Mapping[str, Any],
+    minimum_probability: float,
 ) -> About:
     """The description of the bundle."""
     heads = "16 head label maps" if labels else "the MNI152 tissue maps"
@@ -28,12 +33,12 @@ def about(
     return About(
         name=NAME,
         version=__version__,
-        created=created,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
         licence="Apache-2.0",
         training_data=data,
-        notes="\n".join([*_sources(real, labels=labels), "", *_measured(held_out), "", _LIMITS]),
+        notes="\n".join([*_sources(real, labels=labels), "", *_measured(held_out, minimum_probability), "", _LIMITS]),
         slices=16,
-        minimum_probability=MINIMUM_PROBABILITY,
+        minimum_probability=minimum_probability,
     )
 
 
@@ -52,11 +57,11 @@ def _sources(real: Sequence[RealSlice], *, labels: bool) -> list[str]:
     return lines
 
 
-def _measured(held_out: Mapping[str, Any]) -> list[str]:
+def _measured(held_out: Mapping[str, Any], minimum_probability: float) -> list[str]:
     lines = [
         "## Measured on series that training never saw",
         "",
-        f"An answer below a probability of {MINIMUM_PROBABILITY:g} is withheld. These series set the temperature and",
+        f"An answer below a probability of {minimum_probability:g} is withheld. These series set the temperature and",
         "the gate, so they flatter a little; `docs/benchmark-accuracy.md` has the figures on series that set nothing.",
         "",
         "| series | probability at least | answered | right of those |",

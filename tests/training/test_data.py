@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from inference.captions import Caption
+from inference.fields import FIRST, OTHER
 from training.data.augment import AugmentSpec, augment
+from training.data.dropout import DropoutSpec, drop_fields
 from training.data.targets import distance, positives, targets
+from training.models.inputs import field_table
 
 T2 = Caption(plane="axial", ScanningSequence="SE", EchoTime_ms=90.0, RepetitionTime_ms=4000.0, FlipAngle_deg=90.0)
 
@@ -77,3 +80,51 @@ def test_distance_by_hand() -> None:
 def test_positives_share_a_label() -> None:
     found = positives(targets([T2, T2, T2], torch.tensor([5, 7, 5])))
     assert found.tolist() == [[True, False, True], [False, True, False], [True, False, True]]
+
+
+FULL = replace(
+    T2, SeriesDescription="t2 tse", contrast="T2", post_contrast=False, fat_suppressed=True, Manufacturer="GE",
+    InversionTime_ms=100.0, b_value_s_mm2=0.0, ImageKind="magnitude", MagneticFieldStrength_t=3.0,
+)  # fmt: skip
+
+
+def test_fields_are_left_out_as_often_as_asked_and_each_on_its_own() -> None:
+    dropped = drop_fields([FULL] * 4000, DropoutSpec(field=0.25, description=0.5), seed=1)
+    gone = {
+        field: sum(caption.get(field) is None for caption in dropped) / 4000
+        for field in ("EchoTime_ms", "contrast", "plane", "SeriesDescription")
+    }
+    assert gone == {
+        "EchoTime_ms": pytest.approx(0.25, abs=0.03), "contrast": pytest.approx(0.25, abs=0.03),
+        "plane": pytest.approx(0.25, abs=0.03), "SeriesDescription": pytest.approx(0.5, abs=0.03),
+    }  # fmt: skip
+    both = sum(caption.EchoTime_ms is None and caption.contrast is None for caption in dropped) / 4000
+    assert both == pytest.approx(0.0625, abs=0.02)
+    kept = {
+        field for caption in dropped for field in ("EchoTime_ms", "contrast") if caption.get(field) == FULL.get(field)
+    }
+    assert kept == {"EchoTime_ms", "contrast"}
+
+
+def test_left_out_fields_depend_on_the_seed_alone() -> None:
+    spec = DropoutSpec(field=0.5)
+    assert drop_fields([FULL] * 9, spec, seed=1) == drop_fields([FULL] * 9, spec, seed=1)
+    assert drop_fields([FULL] * 9, spec, seed=1) != drop_fields([FULL] * 9, spec, seed=2)
+    assert drop_fields([FULL], DropoutSpec(), seed=1) == [FULL]
+
+
+def test_a_caption_may_keep_nothing_but_the_answer() -> None:
+    (bare,) = drop_fields([FULL], DropoutSpec(only_contrast=1.0), seed=0)
+    assert bare == Caption(contrast="T2", post_contrast=False, fat_suppressed=True)
+
+
+def test_a_vocabulary_holds_frequent_values_and_lists_that_are_known() -> None:
+    captions = [replace(FULL, Manufacturer=name) for name in ("GE", "GE", "GE", "Siemens", "Siemens", "Hyperfine")]
+    table = field_table(captions, ("EchoTime_ms", "Manufacturer", "plane", "fat_suppressed"), min_count=2)
+    assert [field.name for field in table.continuous] == ["EchoTime_ms"]
+    words = {field.name: field.vocabulary for field in table.categorical}
+    assert words == {
+        "Manufacturer": ("GE", "Siemens"), "plane": ("axial", "sagittal", "coronal"), "fat_suppressed": ("YES", "NO")
+    }  # fmt: skip
+    codes = table.encode(captions).categorical[:, 0].tolist()
+    assert codes == [FIRST, FIRST, FIRST, FIRST + 1, FIRST + 1, OTHER]

@@ -19,6 +19,7 @@ from training.errors import RefusedError
 from training.export import bundle as bundles
 from training.export.about import About
 from training.export.bundle import Exported, export
+from training.export.graphs import ImageGraph
 from training.export.grid import GridSpec, label_grid
 from training.export.variants import drift, image_variant
 from training.models.build import build
@@ -131,7 +132,9 @@ def test_without_images_nothing_is_exported(made: Made, tmp_path: Path) -> None:
 
 
 def test_a_graph_that_disagrees_is_not_exported(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = bundles.run_onnx
+    right, bundle = bundles.run_onnx, made.exported.bundle
+    graphs = {True: bundle.read("image_encoder.onnx"), False: bundle.read("metadata_encoder.onnx")}
+    monkeypatch.setattr(bundles, "to_onnx", lambda graph, _: graphs[isinstance(graph, ImageGraph)])
     monkeypatch.setattr(bundles, "run_onnx", lambda graph, inputs: right(graph, inputs) + 0.01)
     with pytest.raises(RefusedError, match=r"differ by 0\.01"):
         export(made.trained, tmp_path / "b", ABOUT, captions=made.captions, images=made.images)

@@ -210,6 +210,20 @@ def test_weights_of_another_architecture_are_refused_by_name(
         checkpoint.load_weights(small, large.model.state_dict(), Path("a.pt"))
 
 
+def test_tensorboard_gets_the_numbers(tmp_path: Path, toy_recipe: ToyRecipe, stripes: Any) -> None:
+    train(toy_recipe("optimiser.steps=3", "run.trackers=[tensorboard]"), stripes(), tmp_path, device=CPU)
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    assert b"gradient_norm" in events.read_bytes()
+
+
+def test_an_absent_tracker_is_refused_with_the_way_out(
+    tmp_path: Path, toy_recipe: ToyRecipe, stripes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(RefusedError, match="pip install wandb"):
+        train(toy_recipe("optimiser.steps=3", "run.trackers=[wandb]"), stripes(), tmp_path, device=CPU)
+
+
 def test_divergence_stops_the_run(tmp_path: Path, toy_recipe: ToyRecipe, stripes: Any) -> None:
     class Broken(stripes):  # type: ignore[misc]
         def steps(self, first: int = 0) -> Any:

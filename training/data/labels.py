@@ -10,6 +10,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,6 +81,7 @@ def scheme(name: str) -> LabelScheme:
     return SCHEMES[name]
 
 
+@lru_cache(maxsize=1 << 16)
 def stable_id(key: str) -> int:
     """A label number that depends on the key alone, for sources that never see all their samples (63 bits)."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1

@@ -24,15 +24,15 @@ class LinesTracker:
     """`metrics.jsonl` in the folder of the run, one object a line; a resumed run goes on below."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        self._path = folder / "metrics.jsonl"
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
         log.info("step %d: %s", step, ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
 
     def close(self) -> None:
-        self._file.close()
+        """Nothing is open between two records."""
 
 
 class TensorBoardTracker:
@@ -73,10 +73,10 @@ class Trackers:
             return
         folder.mkdir(parents=True, exist_ok=True)
         self._trackers.append(LinesTracker(folder))
+        if "wandb" in names:  # first, as it may be refused
+            self._trackers.append(WandbTracker(folder, settings))
         if "tensorboard" in names:
             self._trackers.append(TensorBoardTracker(folder))
-        if "wandb" in names:
-            self._trackers.append(WandbTracker(folder, settings))
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         for tracker in self._trackers:

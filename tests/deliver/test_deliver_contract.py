@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from dicom_factory import mr_image, write
-from peers import free_port, storescp
 from pydicom import dcmread
 
+from dicom_factory import mr_image, write
 from dicom_node.deliver import DeliveryError, Destination
 from dicom_node.deliver.dicom import DicomDestination
 from dicom_node.deliver.folder import FolderDestination
 from dicom_node.deliver.memory import MemoryDestination
 from dicom_node.deliver.scu import Peer
+from peers import free_port, storescp
 
 # pynetdicom leaves a socket that never connected to the garbage collector, which closes it and says so.
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dicom_factory import mr_image, write
-from peers import storescp
 from pydicom import dcmread
 from pydicom.uid import Comprehensive3DSRStorage, ImplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE, evt
 
+from dicom_factory import mr_image, write
 from dicom_node.deliver import DeliveryError
 from dicom_node.deliver.dicom import DicomDestination
 from dicom_node.deliver.scu import Peer
+from peers import storescp
 
 # pynetdicom leaves a socket that never connected to the garbage collector, which closes it and says so.
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from dicom_factory import mr_image, write
 
+from dicom_factory import mr_image, write
 from dicom_node.deliver import DeliveryError
 from dicom_node.deliver.folder import FolderDestination
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_factory import enhanced_mr, mr_image, series, write, write_series
-from peers import StoreScp, free_port, storescp
 from pydicom import dcmread
 from pydicom.uid import (
     UID,
@@ -20,8 +18,10 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, evt
 
+from dicom_factory import enhanced_mr, mr_image, series, write, write_series
 from dicom_node.deliver.scu import Peer
 from dicom_node.send import send
+from peers import StoreScp, free_port, storescp
 
 pytestmark = [
     pytest.mark.peer("storescp"),

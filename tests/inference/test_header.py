@@ -3,7 +3,6 @@
 import io
 
 import pytest
-from dicom_factory import mr_image
 from pydicom import dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
@@ -11,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from dicom_factory import mr_image
 from inference.header import FrameHeader, HeaderError, frame_headers
 
 

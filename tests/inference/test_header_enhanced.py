@@ -1,11 +1,11 @@
 """Headers of multi-frame images: functional groups of the frame first, shared ones second, the top level last."""
 
 import pytest
-from dicom_factory import enhanced_mr, functional_groups, legacy_enhanced_mr, mr_image, series
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from dicom_factory import enhanced_mr, functional_groups, legacy_enhanced_mr, mr_image, series
 from inference.header import frame_headers
 
 

@@ -5,11 +5,11 @@ import struct
 from typing import Any
 
 import pytest
-from dicom_factory import mr_image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
+from dicom_factory import mr_image
 from inference.header import FrameHeader, frame_headers
 
 SIEMENS, GE, PHILIPS, UIH = "SIEMENS MR HEADER", "GEMS_PARM_01", "Philips Imaging DD 001", "Image Private Header"

@@ -5,10 +5,10 @@ import struct
 import zlib
 
 import pytest
-from dicom_factory import enhanced_mr, mr_image
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from dicom_factory import enhanced_mr, mr_image
 from inference import parsing
 from inference.nesting import MAX_NESTING
 from inference.parsing import Parsed, ParseError, parse

@@ -3,10 +3,10 @@
 from io import BytesIO
 
 import pytest
-from dicom_factory import mr_image
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset
 
+from dicom_factory import mr_image
 from dicom_node.report.evidence import series_number, sources, subject
 from inference.identifiers import SopInstanceUid
 

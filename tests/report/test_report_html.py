@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from dicom_factory import series
-from peers import program
 from PIL import Image
-from reading_factory import MODEL, contrast, finding, read_stack, series_reading, unread_stack
 
+from dicom_factory import series
 from dicom_node.report.html import PICTURE_EDGE_PX, PICTURES_PER_STACK, page
 from inference.reading import Inconsistency, Reading, SeriesReading
 from inference.reasons import Refused
+from peers import program
+from reading_factory import MODEL, contrast, finding, read_stack, series_reading, unread_stack
 
 FLAGGED = Inconsistency(score=0.99, p_value=0.004, flagged=True)
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import highdicom.sr
 import pytest
-from dicom_factory import enhanced_mr, legacy_enhanced_mr, mr_image, series
-from peers import program
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import MRSpectroscopyStorage
-from reading_factory import finding, read_stack, report_context, series_reading, unread_stack
 
+from dicom_factory import enhanced_mr, legacy_enhanced_mr, mr_image, series
 from dicom_node.report import sr
+from peers import program
+from reading_factory import finding, read_stack, report_context, series_reading, unread_stack
 
 pytestmark = pytest.mark.peer("dciodvfy", "dsrdump")
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import highdicom.sr
 import pytest
-from dicom_factory import enhanced_mr, legacy_enhanced_mr, mr_image, series, uid
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import MRSpectroscopyStorage
-from reading_factory import MODEL, contrast, finding, read_stack, report_context, series_reading, unread_stack
 
+from dicom_factory import enhanced_mr, legacy_enhanced_mr, mr_image, series, uid
 from dicom_node.report import sr, uids, validate
 from inference.identifiers import SopInstanceUid
 from inference.reading import EncodedImage, Inconsistency, SeriesReading, StackReading
+from reading_factory import MODEL, contrast, finding, read_stack, report_context, series_reading, unread_stack
 
 FLAGGED = Inconsistency(score=0.99, p_value=0.004, flagged=True)
 UNCALIBRATED = Inconsistency(score=0.1, p_value=None, flagged=False)

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import pytest
-from dicom_factory import series
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
-from reading_factory import report_context, series_reading
 
+from dicom_factory import series
 from dicom_node.report import sr, validate
+from reading_factory import report_context, series_reading
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from training.simulate.series import simulate
 
 _VENDOR, _MODEL, _FIELD_T = "Siemens Healthineers", "MAGNETOM Vida", 3.0
 _STAMP: Final = (2024, 1, 2, 10, 15, 0)  # of the files in the archive, so that it is the same bytes each time
-_VOXEL_MM: Final = 1.1
+_VOXEL_MM: Final = 1.15
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +69,7 @@ def _scan(part: Part, rng: np.random.Generator) -> Scan:
     if drawn.physics.kind != "spin-epi":
         sampling = replace(sampling, voxel_mm=(_VOXEL_MM, _VOXEL_MM))
     else:
-        sampling = replace(sampling, voxel_mm=(1.8, 1.8), zero_fill=1.6, partial_fourier=1.0, blur_ms=10.0)
+        sampling = replace(sampling, voxel_mm=(2.0, 2.0), zero_fill=1.6, partial_fourier=1.0, blur_ms=10.0)
     return replace(drawn, description=part.description, sampling=sampling)
 
 

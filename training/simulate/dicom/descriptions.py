@@ -83,14 +83,14 @@ _AGENT: Final = ("post KM", "+C", "GD", "post contrast", "apres injection", "con
 _SILENT: Final = ("", "Series", "scan", "WIP")
 # Names that need no plane.
 _NO_PLANE: Final = ("localizer",)
-# Techniques that nothing but the name tells apart from others.
-_NEVER_SILENT: Final = ("bolus", "asl", "swi", "tof", "fat-fraction", "localizer", "balanced")
+# Families that nothing but the name tells apart from others.
+_NEVER_SILENT: Final = ("bolus", "asl", "swi", "tof", "fat-fraction", "localizer", "balanced", "t1-in-phase")
 
 
 def describe(protocol: Protocol, d: Draw, physics: Physics) -> str:
     """A Series Description (0008,103E): true, in the style of the vendor or of a language, sometimes saying nothing."""
     house = _HOUSE.get(family(d.vendor), 3)
-    if protocol.technique not in _NEVER_SILENT and d.chance(0.06):
+    if protocol.name not in _NEVER_SILENT and d.chance(0.06):
         return str(d.rng.choice(_SILENT))
     habit = house if d.chance(0.7) else 3
     stems = _STEMS[protocol.name][habit].split("|")

@@ -17,6 +17,7 @@ _R1, _R2 = 4.5, 5.2
 _INVERSION_EFFICIENCY: Final = 0.97  # of adiabatic pulses in the body
 # Columns of a table: signals, share that is not air, shift of the field, change of water along the fibres.
 WATER, FAT, BODY, LOCAL_PPM, BY_DIRECTION = range(5)
+_PULSING: Final = 0.3  # share of the fluid in a slice that is new at each excitation
 # A vessel across the field shifts it by chi / 6, along it by chi / 3 (Haacke 2004); cells in between.
 _LOCAL_SHIFT: Final = 0.28
 # Cerebral blood flow in ml/100 g/min, and a guess for what lies round the brain.
@@ -58,6 +59,9 @@ def _flowing(p: Physics, still: Tensor, t2: Tensor) -> Tensor:
         elif p.inflow > 0:
             fresh = math.sin(math.radians(p.flip_deg)) * torch.exp(-p.te_ms / t2[vessel])
             moved[vessel] = still[vessel] + p.inflow * share * (fresh - still[vessel])
+    if p.kind == "gradient-epi":  # fluid that pulses has not seen the pulses before
+        fresh = math.sin(math.radians(p.flip_deg)) * torch.exp(-p.te_ms / t2[Tissue.CSF])
+        moved[Tissue.CSF] = still[Tissue.CSF] + _PULSING * (fresh - still[Tissue.CSF])
     return moved
 
 
@@ -71,7 +75,7 @@ def tissue_signals(p: Physics, tissue: TissueParameters) -> tuple[Tensor, Tensor
     water = water * (1.0 - p.transfer * tissue.transfer) * tissue.proton_density * (1.0 - tissue.fat_fraction)
     fat_t2 = tissue.t2_ms[Tissue.FAT].expand_as(t2)
     if p.echoes <= 1 and p.kind in ("spin-echo", "inversion"):
-        fat_t2 = fat_t2 * 0.5  # J-coupling is not refocused by single echoes (Henkelman 1992, JMRI 2:533)
+        fat_t2 = fat_t2 * 0.7  # J-coupling is not refocused by single echoes (Henkelman 1992, JMRI 2:533)
     fat = _evolve(p, tissue.t1_ms[Tissue.FAT].expand_as(t1), fat_t2, tissue.r2_prime_hz)
     fat = fat * tissue.proton_density * tissue.fat_fraction
     if p.b_s_mm2 > 0:

@@ -112,7 +112,7 @@ def slices_2d(d: Draw, *, coarser: float = 1.0, blur_ms: float = 0.0) -> Samplin
         thickness_mm=d.between(*_THICKNESS_MM[d.region], 1),
         gap_mm=d.one_of(0.0, 0.3, 0.5, 1.0, 1.5),
         zero_fill=d.one_of(1.0, 1.0, 1.5, 2.0),
-        snr=d.logarithmic(12, 60) * min(1.3, (d.field_t / 2.0) ** 0.5),
+        snr=d.logarithmic(14, 110) * min(1.3, (d.field_t / 2.0) ** 0.5),
         coils=int(d.one_of(1, 1, 4, 8)),
         blur_ms=blur_ms,
     )
@@ -129,7 +129,7 @@ def volume_3d(d: Draw, *, coarser: float = 1.0, blur_ms: float = 0.0) -> Samplin
         thickness_mm=d.between(2.0, 4.0, 1) if trunk else d.between(0.8, 1.5, 1),
         zero_fill=d.one_of(1.0, 1.0, 1.5, 2.0),
         volumetric=True,
-        snr=d.logarithmic(12, 45) * min(1.3, (d.field_t / 2.0) ** 0.5),
+        snr=d.logarithmic(13, 70) * min(1.3, (d.field_t / 2.0) ** 0.5),
         coils=int(d.one_of(1, 4, 8)),
         blur_ms=blur_ms,
     )
@@ -144,8 +144,8 @@ def echo_planar(d: Draw, low_mm: float, high_mm: float) -> Sampling:
         thickness_mm=d.between(2.5, 5.5, 1),
         gap_mm=d.one_of(0.0, 0.3, 1.0),
         zero_fill=d.one_of(1.0, 1.0, 1.0, 2.0),
-        snr=d.logarithmic(18, 90),
+        snr=d.logarithmic(25, 140),
         coils=int(d.one_of(1, 4)),
         partial_fourier=d.one_of(1.0, 0.75),
-        blur_ms=d.between(10, 40),
+        blur_ms=d.between(5, 30),
     )

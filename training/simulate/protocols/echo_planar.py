@@ -19,8 +19,10 @@ def bold(d: Draw) -> Recipe:
         flip_deg=d.between(50, 90),
         fat="saturation",
         inflow=0.3,
+        transfer=0.4,
     )
-    return Recipe(physics=physics, sampling=echo_planar(d, 1.8, 4.0))
+    voxel = d.one_of(2.0, 2.4, 2.7, 3.0, 3.25, 3.4, 3.5, 3.75)
+    return Recipe(physics=physics, sampling=replace(echo_planar(d, 2.0, 4.0), voxel_mm=(voxel, voxel)))
 
 
 def bolus(d: Draw) -> Recipe:
@@ -76,7 +78,12 @@ def _spin_epi(d: Draw, b_s_mm2: float, *, directional: bool = False, output: Out
         fat="saturation",
         output=output,
     )
-    return Recipe(physics=physics, sampling=echo_planar(d, 1.3, 3.0))
+    sampling = echo_planar(d, 1.4, 3.2)
+    if (
+        b_s_mm2 > 0
+    ):  # a trace averages three directions and more; what a high b-value loses, averages bring back in part
+        sampling = replace(sampling, snr=(1.2 if directional else 1.6) * (b_s_mm2 / 700.0) ** 0.5 * sampling.snr)
+    return Recipe(physics=physics, sampling=sampling)
 
 
 def _b(d: Draw) -> float:

@@ -84,7 +84,7 @@ def t1_flair(d: Draw) -> Recipe:
 def t2_tse(d: Draw) -> Recipe:
     """Turbo spin echo, T2."""
     physics = _turbo(d, te_ms=d.between(75, 128), tr_ms=d.between(2500, 8500), echoes=d.whole(8, 26))
-    return Recipe(physics=physics, sampling=slices_2d(d, blur_ms=d.between(10, 60)))
+    return Recipe(physics=physics, sampling=slices_2d(d, blur_ms=d.between(0, 30)))
 
 
 def t2_tse_fs(d: Draw) -> Recipe:
@@ -92,7 +92,7 @@ def t2_tse_fs(d: Draw) -> Recipe:
     physics = _turbo(
         d, te_ms=d.between(62, 110), tr_ms=d.between(2500, 7000), echoes=d.whole(7, 20), fat=_fat_method(d)
     )
-    return Recipe(physics=physics, sampling=slices_2d(d, blur_ms=d.between(10, 60)))
+    return Recipe(physics=physics, sampling=slices_2d(d, blur_ms=d.between(0, 30)))
 
 
 def pd_tse(d: Draw) -> Recipe:
@@ -115,9 +115,7 @@ def t2_space(d: Draw) -> Recipe:
     )
     physics = replace(physics, train_ms=600.0, transfer=0.5, flip_deg=d.one_of(90, 120))
     nominal = te * d.between(1.1, 3.6, 2)
-    return Recipe(
-        physics=physics, sampling=volume_3d(d, blur_ms=d.between(10, 50)), header={"EchoTime": round(nominal)}
-    )
+    return Recipe(physics=physics, sampling=volume_3d(d, blur_ms=d.between(0, 30)), header={"EchoTime": round(nominal)})
 
 
 def _single_shot(d: Draw, fat: FatMethod) -> Recipe:
@@ -157,11 +155,11 @@ def flair(d: Draw) -> Recipe:
     tr = d.between(6000, 11000)
     echoes = d.whole(12, 27)
     physics = _turbo(
-        d, te_ms=d.between(80, 145), tr_ms=tr, echoes=echoes, fat="saturation" if d.chance(0.4) else "none"
+        d, te_ms=d.between(80, 145), tr_ms=tr, echoes=echoes, fat="saturation" if d.chance(0.5) else "none"
     )
     ti = null_ms(4300, tr - physics.train_ms) * d.between(0.97, 1.05, 2)
     physics = replace(physics, kind="inversion", ti_ms=round(ti), agent=d.agent)
-    return Recipe(physics=physics, sampling=slices_2d(d, blur_ms=d.between(10, 60)))
+    return Recipe(physics=physics, sampling=slices_2d(d, blur_ms=d.between(0, 30)))
 
 
 def flair_3d(d: Draw) -> Recipe:
@@ -177,9 +175,7 @@ def flair_3d(d: Draw) -> Recipe:
         agent=d.agent,
     )
     nominal = te * d.between(1.0, 3.6, 2)
-    return Recipe(
-        physics=physics, sampling=volume_3d(d, blur_ms=d.between(10, 50)), header={"EchoTime": round(nominal)}
-    )
+    return Recipe(physics=physics, sampling=volume_3d(d, blur_ms=d.between(0, 30)), header={"EchoTime": round(nominal)})
 
 
 def stir(d: Draw) -> Recipe:
@@ -188,7 +184,7 @@ def stir(d: Draw) -> Recipe:
     physics = _turbo(d, te_ms=d.between(15, 85), tr_ms=tr, echoes=d.whole(6, 16))
     ti = null_ms(d.by_field(260, 310), tr) * d.between(0.86, 1.06, 2)
     physics = replace(physics, kind="inversion", ti_ms=round(ti, -1) if d.chance(0.7) else round(ti), fat="inversion")
-    return Recipe(physics=physics, sampling=slices_2d(d, coarser=1.1, blur_ms=d.between(5, 40)))
+    return Recipe(physics=physics, sampling=slices_2d(d, coarser=1.1, blur_ms=d.between(0, 25)))
 
 
 SPIN_ECHO = (

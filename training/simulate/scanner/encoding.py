@@ -35,6 +35,7 @@ class Faults:
     epi_spacing_ms: float = 0.5  # echo spacing of an echo-planar readout over its acceleration
     phase_along_rows: bool = False  # phase encoding runs along the rows of the image
     kspace_filter: float = 0.0  # 1: a full Hamming window; below 0 high frequencies are raised
+    map_floor: float = 3.0  # an ADC is computed where the signal is so many times the noise
     blank_background: bool = False  # the reconstruction sets what is below the noise to zero
 
 
@@ -113,7 +114,12 @@ def _shifted_fat(fat: Tensor, encoding: Encoding, hz_per_ppm: float) -> Tensor:
         axis = 1 if faults.phase_along_rows else 2
         pixels = faults.fat_shift_px
     steps = round(pixels * fat.shape[axis] / encoding.acquired[axis - 1])
-    return torch.roll(fat, steps, dims=axis) if steps else fat
+    if steps == 0:
+        return fat
+    moved = torch.roll(fat, steps, dims=axis)
+    if not is_epi(encoding.physics):  # what leaves along readout is lost; along phase encoding it folds in
+        moved.narrow(axis, 0 if steps > 0 else fat.shape[axis] + steps, abs(steps)).zero_()
+    return moved
 
 
 def receive_profile(shape: tuple[int, int, int], encoding: Encoding) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from training.simulate.people.fields import fast_size
 from training.simulate.physics.magnetisation import parameter_table, signal_table
 from training.simulate.physics.scan import PARAMETER_MAPS, Scan
 from training.simulate.scanner import encoding as mr
@@ -45,7 +46,7 @@ def images(
     if p.output == "adc":
         plain = replace(encoding, physics=replace(p, b_s_mm2=0.0))
         base, _ = acquire(person, view, plain, quality)
-        return adc_map(base.abs(), image.abs(), b_s_mm2=p.b_s_mm2, floor=3.0 * floor)
+        return adc_map(base.abs(), image.abs(), b_s_mm2=p.b_s_mm2, floor=faults.map_floor * floor)
     if p.output in ("phase", "velocity"):
         return image.angle()
     if p.output == "swi":
@@ -67,14 +68,14 @@ def _encoding(view: View, scan: Scan, faults: Faults, quality: Quality, generato
 
 def _rebuilt(encoding: Encoding, largest: int | None) -> tuple[int, int]:
     """The reconstructed matrix."""
-    sides = [round(side * encoding.sampling.zero_fill) for side in encoding.acquired]
+    sides = [fast_size(round(side * encoding.sampling.zero_fill)) for side in encoding.acquired]
     if largest is not None and max(sides) > largest:
         sides = [max(round(s * largest / max(sides)), a) for s, a in zip(sides, encoding.acquired, strict=True)]
     return sides[0], sides[1]
 
 
 def _sampled(person: Person, view: View, table: Tensor, encoding: Encoding, quality: Quality) -> Picture:
-    fine = [round(side * quality.oversampling) for side in encoding.acquired]
+    fine = [fast_size(round(side * quality.oversampling)) for side in encoding.acquired]
     return sample(person, view, table, (fine[0], fine[1]), sub_slices=quality.sub_slices, generator=encoding.generator)
 
 
@@ -98,9 +99,8 @@ def acquire(person: Person, view: View, encoding: Encoding, quality: Quality) ->
 
 def _reference(picture: Picture, b_s_mm2: float) -> float:
     """Mean signal of the body without diffusion weighting: the level the signal-to-noise ratio is quoted for."""
-    inside = picture.body > 0.5
-    level = (picture.water + picture.fat).abs()[inside]
-    mean = float(level.mean()) if level.numel() else 1.0
+    level = (picture.water + picture.fat).abs() * picture.body
+    mean = float(level.sum() / picture.body.sum().clamp(min=1.0)) or 1.0
     return mean * math.exp(b_s_mm2 * 0.75e-3)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from training.simulate.people.anatomy import Anatomy
+from training.simulate.people.fields import fast_size
 from training.simulate.physics.scan import Plane, Sampling, Scan
 from training.simulate.physics.tissues import parameters
 from training.simulate.scanner.encoding import Faults, is_epi
@@ -90,10 +91,13 @@ def stack_offsets(anatomy: Anatomy, scan: Scan, slices: int) -> np.ndarray:
 
 
 def matrix(view: View, sampling: Sampling, *, along_rows: bool, largest: int | None = None) -> tuple[int, int]:
-    """Acquired matrix (rows, columns): phase encoding has the coarser voxel; `largest` bounds both sides."""
+    """Acquired matrix (rows, columns), of sizes that transform fast; `largest` bounds both sides.
+
+    Phase encoding has the coarser voxel.
+    """
     phase, read = sampling.voxel_mm
     down, right = (read, phase) if along_rows else (phase, read)
-    sides = [max(32, round(view.fov_mm[0] / down)), max(32, round(view.fov_mm[1] / right))]
+    sides = [fast_size(max(32, round(view.fov_mm[0] / down))), fast_size(max(32, round(view.fov_mm[1] / right)))]
     if largest is not None:
         sides = [min(side, largest) for side in sides]
     return sides[0], sides[1]
@@ -106,7 +110,7 @@ def draw_faults(scan: Scan, rng: np.random.Generator) -> Faults:
     surface = _SURFACE_COIL.get(scan.region, 0.1)
     moving = rng.random() < (0.2 if scan.region in ("head", "knee", "limb", "extremity") else 0.5)
     return Faults(
-        receive_bias=float(abs(rng.normal(0.0, 0.2))) * (0.6 + 0.4 * high_field),
+        receive_bias=float(abs(rng.normal(0.0, 0.3 if epi else 0.2))) * (0.6 + 0.4 * high_field),
         near_coil=float(abs(rng.normal(0.0, surface))) if rng.random() < 0.6 else 0.0,
         transmit_bias=float(rng.normal(0.05, 0.15)) * high_field,
         ghost=float(rng.exponential(0.02)) if epi else 0.0,
@@ -116,6 +120,7 @@ def draw_faults(scan: Scan, rng: np.random.Generator) -> Faults:
         fat_shift_px=float(rng.uniform(0.0, 2.2)),
         epi_spacing_ms=float(rng.uniform(0.2, 0.6)),
         phase_along_rows=bool(rng.random() < (0.15 if epi else 0.5)),
-        kspace_filter=float(rng.uniform(-0.3, 0.5) if epi else rng.uniform(-0.5, 1.0)),
+        kspace_filter=float(rng.uniform(-0.3, 0.5) if epi else rng.uniform(-0.6, 0.7)),
+        map_floor=float(rng.uniform(3.0, 12.0)),
         blank_background=bool(rng.random() < 0.08),
     )

@@ -14,6 +14,8 @@ from training.simulate.physics.tissues import TissueParameters
 Vector = tuple[float, float, float]
 # The field map and the warp change slowly: they are looked up on a grid this many times coarser than the picture.
 _COARSER: Final = 6
+# Range of the random offset of a look-up, in voxels of the anatomy: how soft borders are.
+_SOFTNESS: Final = 0.75
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +133,7 @@ def _codes(person: Person, view: View, shape: tuple[int, int], sub_slices: int, 
     if person.warp_mm is not None:
         coarse = _lookup(person.warp_mm, anatomy, _points(person, view, (12, 12), middle))
         shift = interpolate(coarse, size=shape, mode="bilinear", align_corners=False)[..., None]  # (3, n, h, w, 1)
-    dither = torch.rand((3, *shape, sub_slices), generator=generator, device=generator.device).sub_(0.5)
+    dither = torch.rand((3, *shape, sub_slices), generator=generator, device=generator.device).sub_(0.5).mul_(_SOFTNESS)
     flat: Tensor | None = None
     for axis, (centre, normal, rows, along) in enumerate(_axes(person, view, shape)):
         size, scale = anatomy.codes.shape[axis], 1.0 / anatomy.spacing_mm

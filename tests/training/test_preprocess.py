@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import dicom_factory
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
 
+import dicom_factory
 from inference.pixels import PixelSpec, prepare, read_slices, standardise
 from inference.sources import find, load
 from inference.stacks import choose, split

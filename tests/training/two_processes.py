@@ -9,7 +9,6 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 from conftest import TOY, Stripes
-
 from training.data.targets import targets
 from training.models.build import build
 from training.models.inputs import field_table

@@ -14,7 +14,6 @@ from training.cli import COMMANDS, cli
 from training.errors import RefusedError
 from training.rehearsal.study import write_study
 
-OURS = ("preprocess", "train", "test", "export", "import")
 SMALL = (
     "optimiser.steps=4", "optimiser.warmup_steps=1", "data.batch_size=12", "run.log_every=2", "run.trackers=[]",
     "model.embed_dim=16", "model.image.overrides={depths:[1,1,1,1],dims:[8,16,24,32],patch_size:4}",
@@ -100,7 +99,7 @@ def test_a_broken_picture_is_left_out_by_name_before_training(work: Path) -> Non
     assert (work / "run2/last.pt").exists()
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_has_an_example(name: str) -> None:
     done = run(name, "--help")
     assert done.exit_code == 0

@@ -27,7 +27,7 @@ def test_held_out_patients_are_retrieved_five_times_better_than_by_chance(figure
 
 
 def test_shuffled_captions_fall_to_chance(figures: Figures) -> None:
-    # 95 % of runs without any signal stay below twice chance
+    # images tell nothing there, but which captions are frequent can still be learnt: hence twice chance, not once
     assert figures.control_recall_at_1 < 2 * figures.control_chance_at_1
 
 

@@ -113,6 +113,7 @@ class CsvBatches:
             sampler=_Numbers(first),
             batch_size=None,
             num_workers=self._spec.workers,
+            multiprocessing_context="forkserver",  # forking a process that has threads can deadlock
             pin_memory=torch.cuda.is_available(),
         )
         return iter(loader)

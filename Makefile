@@ -37,7 +37,7 @@ bundle: $(VENV)/.test
 	$(BIN)/python -m training.bundle runs/bundle/out $(if $(REAL),--real "$(REAL)") $(if $(LABELS),--labels "$(LABELS)")
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-output runs .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info demo-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # Debian keeps venv in a package of its own.
 $(BIN)/python:

@@ -30,6 +30,8 @@ class Outcome:
     cpu_s: float
 
 
+_BEGIN: Final = "<!-- table: python -m training.comparison -->"
+_END: Final = "<!-- end of table -->"
 _COLUMNS: Final[Sequence[tuple[str, Callable[[Outcome], float], str]]] = (
     ("R@1 slice", lambda one: one.recall_at_1, "{:.3f}"),
     ("R@1 volume", lambda one: one.volume_recall_at_1, "{:.3f}"),
@@ -54,6 +56,15 @@ def table(outcomes: Sequence[Outcome]) -> str:
         difference = "" if runs is reference else f"{mean(pairs):+.3f} ({', '.join(f'{one:+.3f}' for one in pairs)})"
         lines.append(_line([name, *cells, difference]))
     return "\n".join(lines) + "\n"
+
+
+def put_into(page: str, text: str) -> str:
+    """`page` with the table between its two marks made anew; ValueError if it has no marks."""
+    before, found, rest = page.partition(_BEGIN)
+    _, ended, after = rest.partition(_END)
+    if not (found and ended):
+        raise ValueError(f"the page has no {_BEGIN} and {_END}")
+    return f"{before}{_BEGIN}\n{text}{_END}{after}"
 
 
 def _spread(values: Sequence[float], form: str) -> str:

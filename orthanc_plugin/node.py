@@ -90,9 +90,10 @@ class Node:
             with self._opener.open(request, timeout=self._timeout_s) as answer:
                 return _object(answer.read(_MAX_ANSWER_BYTES))
         except urllib.error.HTTPError as error:
-            if error.code == 404:
-                return None
-            raise NodeError(f"the node answers {method} {path} with {error.code}: {_message(error)}") from None
+            with error:
+                if error.code == 404:
+                    return None
+                raise NodeError(f"the node answers {method} {path} with {error.code}: {_message(error)}") from None
         except OSError as error:
             reason = getattr(error, "reason", None) or error
             raise NodeError(f"the node at {self._url} cannot be reached: {reason}") from None

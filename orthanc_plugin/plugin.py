@@ -20,6 +20,7 @@ from orthanc_plugin.loop import Loop
 from orthanc_plugin.node import Node, NodeError
 from orthanc_plugin.worker import OrthancError, Worker
 
+_ID: Final = "([0-9a-f]{8}(?:-[0-9a-f]{8}){4})"  # Orthanc's identifier of a resource
 _ABSENT: Final = frozenset({7, 17})  # error codes InexistentItem and UnknownResource
 
 
@@ -100,7 +101,7 @@ def status(output: orthanc.RestOutput, _uri: str, **request: Any) -> None:
         return
     found = _WORKER.status(request["groups"][0])
     if found is None:
-        output.SendHttpStatus(404, "")
+        output.SendHttpStatusCode(404)
     else:
         output.AnswerBuffer(json.dumps(found, indent=1), "application/json")
 
@@ -113,12 +114,13 @@ def read(output: orthanc.RestOutput, _uri: str, **request: Any) -> None:
     series = request["groups"][0]
     uid = _WORKER.uid_of(series)
     if uid is None:
-        output.SendHttpStatus(404, "")
+        output.SendHttpStatusCode(404)
         return
     try:
         known = _NODE.read(uid)
     except NodeError as error:
-        output.SendHttpStatus(502, json.dumps({"error": str(error)}))
+        orthanc.LogWarning(f"mrclip cannot have series {uid} read again: {error}")
+        output.SendHttpStatusCode(502)
         return
     if not known:
         _LOOP.ask(lambda: _WORKER.forward(series))
@@ -129,7 +131,7 @@ def open_page(output: orthanc.RestOutput, _uri: str, **request: Any) -> None:
     """GET /mrclip/series/{id}/open: the node's page of a series."""
     uid = _WORKER.uid_of(request["groups"][0])
     if uid is None:
-        output.SendHttpStatus(404, "")
+        output.SendHttpStatusCode(404)
     else:
         output.Redirect(f"{_SETTINGS.page}/series/{uid}")
 
@@ -149,9 +151,9 @@ def back_fill(output: orthanc.RestOutput, _uri: str, **request: Any) -> None:
 
 
 orthanc.RegisterOnChangeCallback(on_change)
-orthanc.RegisterRestCallback("/mrclip/series/([0-9a-f-]+)", status)
-orthanc.RegisterRestCallback("/mrclip/series/([0-9a-f-]+)/read", read)
-orthanc.RegisterRestCallback("/mrclip/series/([0-9a-f-]+)/open", open_page)
+orthanc.RegisterRestCallback(f"/mrclip/series/{_ID}", status)
+orthanc.RegisterRestCallback(f"/mrclip/series/{_ID}/read", read)
+orthanc.RegisterRestCallback(f"/mrclip/series/{_ID}/open", open_page)
 orthanc.RegisterRestCallback("/mrclip/queue", show_queue)
 orthanc.RegisterRestCallback("/mrclip/backfill", back_fill)
 orthanc.ExtendOrthancExplorer(Path(__file__).with_name("explorer.js").read_text())

@@ -19,6 +19,10 @@ PACKAGE = Path(__file__).parents[1] / "orthanc_plugin"
 PYTHON_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancPython.so")
 
 
+class RefusedError(Exception):
+    """Orthanc answered with an error; its status is the argument."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Orthanc:
     """A running Orthanc, over REST."""
@@ -41,10 +45,14 @@ class Orthanc:
         return json.loads(self.ask("POST", path, body))
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """The answer to a request; urllib's HTTPError where it is none."""
+        """The answer to a request, redirections followed; RefusedError where it is none."""
         request = urllib.request.Request(f"{self.url}{path}", data=body, method=method)
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return answer.read()
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                raise RefusedError(error.code) from None
 
     def store(self, images: list[Dataset]) -> str:
         """Store images over REST; Orthanc's identifier of their series."""
@@ -85,7 +93,7 @@ def orthanc(
     """Orthanc in `folder`, where it finds again what it held before. The plugin is a copy of its folder alone."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(PACKAGE, folder / "etc" / "orthanc_plugin", dirs_exist_ok=True)
-    http = http_port or free_port()
+    http = free_port() if http_port is None else http_port
     shipped = json.loads((PACKAGE / "orthanc.json").read_text())
     document = {
         **shipped,

@@ -73,8 +73,8 @@ def _scan(part: Part, rng: np.random.Generator) -> Scan:
     return replace(drawn, description=part.description, sampling=sampling)
 
 
-def study(labels: Path | None, seed: int) -> list[list[Dataset]]:
-    """The series of the demo study, uncompressed; without labels the head is drawn."""
+def study(labels: Path | None, seed: int, *, slices: int | None = None) -> list[list[Dataset]]:
+    """The series of the demo study, uncompressed; without labels the head is drawn. `slices` cuts series short."""
     rng = np.random.default_rng(seed)
     if labels is None:
         head = drawn_head(rng)
@@ -85,7 +85,7 @@ def study(labels: Path | None, seed: int) -> list[list[Dataset]]:
     name = f"demo {seed}"
     result: list[list[Dataset]] = []
     for number, part in enumerate(PARTS, start=1):
-        made = simulate(patient, _scan(part, rng), seed=seed * 100 + number, slices=part.slices)
+        made = simulate(patient, _scan(part, rng), seed=seed * 100 + number, slices=slices or part.slices)
         if part.enhanced:
             result.append([enhanced.dataset(made, study=name, number=number)])
         else:

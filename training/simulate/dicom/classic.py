@@ -15,7 +15,7 @@ from training.simulate.scanner.render import View
 from training.simulate.series import SimulatedSeries
 
 # What vendors' reconstructions usually store as the largest value.
-_STORED_MAXIMUM: Final = {"siemens": 800, "ge": 5000, "philips": 2500, "canon": 8000, "uih": 3000, "hitachi": 2500}
+_STORED_MAXIMUM: Final = {"siemens": 500, "ge": 5000, "philips": 2500, "canon": 8000, "uih": 3000, "hitachi": 2500}
 _RAS_TO_LPS: Final = np.array([-1.0, -1.0, 1.0])
 _PAIRED: Final = ("knee", "shoulder", "hip", "limb", "extremity")
 Stored = npt.NDArray[np.uint16]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import get_args
 
 import pytest
@@ -288,7 +289,8 @@ def received(uid: str) -> ReceivedInstance:
 
 
 def outcome(job: Job) -> Outcome:
-    uid = SopInstanceUid(f"2.25.{int((job.instances_digest + job.reader_digest.encode().hex())[:32], 16)}")
+    key = sha256(f"{job.instances_digest} {job.reader_digest}".encode()).hexdigest()
+    uid = SopInstanceUid(f"2.25.{int(key[:32], 16)}")
     report = ReportRow(sop_instance_uid=uid, sop_class_uid="1.2", series_instance_uid=SeriesInstanceUid("9"))
     return Outcome(
         document="{}", contrast="T1", score=0.1, p_value=None, flagged=False, report=report, destinations=("pacs",)

@@ -100,8 +100,12 @@ class Outbox:
         """Go on with what was kept; an empty text is an empty outbox. ValueError for anything else."""
         if not text:
             return
-        document = json.loads(text)
-        if document.get("schema") != _SCHEMA:
-            raise ValueError(f"the outbox has the schema {document.get('schema')!r}; must be {_SCHEMA!r}")
-        self._tasks = {task.key: task for task in (Task(**one) for one in document["tasks"])}
-        self._given_up = [Task(**one) for one in document["given_up"]]
+        try:
+            document = json.loads(text)
+            schema, tasks, given_up = (document[name] for name in ("schema", "tasks", "given_up"))
+            if schema != _SCHEMA:
+                raise ValueError(f"its schema is {schema!r}; must be {_SCHEMA!r}")
+            self._tasks = {task.key: task for task in (Task(**one) for one in tasks)}
+            self._given_up = [Task(**one) for one in given_up]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"what was kept is no outbox: {error!r}") from None

@@ -13,6 +13,7 @@ from dicom_node.web.app import WebServer, make_app
 from dicom_node.web.metrics import Metrics
 from dicom_node.wiring import (
     make_dispatcher,
+    make_fetcher,
     make_intake,
     make_pipeline,
     make_readers,
@@ -40,6 +41,7 @@ class Node:
         metrics = Metrics()
         intake = make_intake(settings, ledger=metrics.counted(self.ledger), spool=self.spool)
         self.scp = StorageScp(settings.scp, intake)
+        self._fetcher = make_fetcher(settings, intake)
         pipeline = make_pipeline(settings, ledger=self.ledger, spool=self.spool, readers=self.readers)
         self._dispatcher = make_dispatcher(settings, pipeline, done=self._wake)
         self._sweeper = Sweeper(
@@ -50,7 +52,7 @@ class Node:
         )
 
         site = make_site(
-            settings, ledger=self.ledger, spool=self.spool, quarantine=self.quarantine, readers=self.readers,
+            settings, ledger=self.ledger, spool=self.spool, fetcher=self._fetcher, readers=self.readers,
             metrics=metrics,
         )  # fmt: skip
         self.web = WebServer(make_app(site), settings.web.host, settings.web.port)
@@ -68,6 +70,7 @@ class Node:
         """Accept nothing more, finish what runs, leave the rest to the next start."""
         self.scp.stop()
         self.web.stop()
+        self._fetcher.close()
         self._sweeper.stop()
         self._dispatcher.close()
         self._engine.dispose()

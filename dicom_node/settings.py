@@ -152,6 +152,14 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+class OrthancSource(Section):
+    """An Orthanc that series are fetched from when it tells of them."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+(/[^?#]*)?$")]
+    username: str | None = None
+    password: SecretStr | None = None
+
+
 class WebSettings(Section):
     """The HTTP interface and the page."""
 
@@ -164,6 +172,7 @@ class WebSettings(Section):
     proxy_addresses: tuple[IPvAnyAddress, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))  # who may say so
     https: bool = False  # a proxy serves it over HTTPS: browsers send the session over nothing else
     show_patient: bool = True  # PatientID, accession number and study date, to those who signed in
+    orthancs: tuple[OrthancSource, ...] = ()  # that series are fetched from, where they tell of them
 
     @model_validator(mode="after")
     def _others_sign_in(self) -> Self:

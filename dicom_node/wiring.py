@@ -18,6 +18,7 @@ from dicom_node.deliver.scu import Peer
 from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
 from dicom_node.ledger.store import Ledger
+from dicom_node.receive.fetch import Fetcher, Source
 from dicom_node.receive.intake import ArrivalLedger, Intake, QuietTimes
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.spool import Spool
@@ -102,10 +103,25 @@ def make_pipeline(settings: Settings, *, ledger: Ledger, spool: Spool, readers: 
     )
 
 
+def make_fetcher(settings: Settings, intake: Intake) -> Fetcher:
+    """What fetches series from the Orthancs that the settings name."""
+    sources = [
+        Source(
+            url=one.url.rstrip("/"),
+            username=one.username,
+            password=None if one.password is None else one.password.get_secret_value(),
+        )
+        for one in settings.web.orthancs
+    ]
+    limit = settings.scp.max_instance_bytes
+    return Fetcher({source.url: source for source in sources}, intake, max_instance_bytes=limit)
+
+
 def make_site(
-    settings: Settings, *, ledger: Ledger, spool: Spool, quarantine: Quarantine, readers: Readers, metrics: Metrics
+    settings: Settings, *, ledger: Ledger, spool: Spool, fetcher: Fetcher, readers: Readers, metrics: Metrics
 ) -> Site:
     """What the web part answers from."""
+    quarantine = Quarantine(spool.root)
     metrics.watch(ledger, quarantine, utc_now)
     return Site(
         ledger=ledger,
@@ -117,6 +133,7 @@ def make_site(
         clock=utc_now,
         settings=settings.web,
         accounts=Accounts(settings.accounts_file),
+        fetcher=fetcher,
         secret=secret(settings.spool.path.absolute().parent / "web-secret"),
     )
 

@@ -30,6 +30,8 @@ CHANGE_PROPERTY: Final = 4202
 _PAGE: Final = 100
 _LOOK_AT_JOB_S: Final = 60.0
 _LOOK_AT_UNSTABLE_S: Final = 30.0
+_LOOK_AT_FETCH_S: Final = 10.0
+_FETCH: Final = "fetch"  # in place of a job of Orthanc's: the node is at it
 _BATCH: Final = 50
 
 
@@ -209,7 +211,7 @@ class Worker:
             self._store(task, series.orthanc_id, self._settings.modality)
         else:
             self._node.notify(self._settings.orthanc_url, series.orthanc_id)
-            self.outbox.done(task, now_s=self._now_s())
+            self.outbox.submitted(task, _FETCH, look_s=self._now_s() + _LOOK_AT_FETCH_S)
 
     def _is_held(self, series: Series) -> bool:
         try:
@@ -225,6 +227,9 @@ class Worker:
         self.outbox.submitted(task, job, look_s=self._now_s() + _LOOK_AT_JOB_S)
 
     def _look_at_job(self, task: Task) -> None:
+        if task.job == _FETCH:
+            self._look_at_fetch(task)
+            return
         job = self._orthanc.get(f"/jobs/{task.job}")
         if job is None:
             self._failed(task, f"Orthanc forgot job {task.job}")
@@ -236,6 +241,14 @@ class Worker:
             self.outbox.wait(task, until_s=self._now_s() + _LOOK_AT_JOB_S)
         else:
             self._failed(task, f"job {task.job} ended as {state}: {job.get('ErrorDescription', 'no reason given')}")
+
+    def _look_at_fetch(self, task: Task) -> None:
+        """The node was told to fetch a series: see that it did."""
+        found = self._orthanc.get(f"/series/{task.subject}")
+        if found is None or self._is_held(self._series(found)):
+            self.outbox.done(task, now_s=self._now_s())
+        else:
+            self._failed(task, "the node has not fetched all of it yet")
 
     def _take_report(self, task: Task) -> None:
         """A report came: ask the node what it says, and write it where users of Orthanc look."""

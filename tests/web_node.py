@@ -19,6 +19,8 @@ from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
 from dicom_node.ledger.records import Job, Outcome, ReceivedInstance, ReportRow
 from dicom_node.ledger.store import Ledger
+from dicom_node.receive.fetch import Fetcher
+from dicom_node.receive.intake import Intake, QuietTimes
 from dicom_node.receive.part10 import read_file_meta
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.spool import EncodedInstance, Spool
@@ -153,6 +155,12 @@ def images(count: int = 2, *, seed: object = 0) -> list[Dataset]:
     return series(count, seed=seed)
 
 
+def make_intake(ledger: Ledger, spool: Spool) -> Intake:
+    """The way of instances into a site."""
+    quiet = QuietTimes(quiet_s=30, quiet_after_release_s=0)
+    return Intake(ledger=ledger, spool=spool, quarantine=Quarantine(spool.root), quiet=quiet, clock=lambda: NOW)
+
+
 @cache
 def _empty_ledger() -> bytes:
     """The file of an empty ledger: running the migrations for every test would take longer than the tests."""
@@ -181,6 +189,7 @@ def make_site(folder: Path, **fields: Any) -> Site:
         "clock": lambda: NOW,
         "settings": WebSettings(),
         "accounts": Accounts(folder / "accounts.yaml"),
+        "fetcher": Fetcher({}, make_intake(ledger, spool), max_instance_bytes=1 << 20),
         "secret": "of the tests",
     }
     return Site(**{**values, **fields})

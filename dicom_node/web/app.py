@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import ASGIApp
 
-from dicom_node.web import api, health, insight, pages, reviews, sign_in, static_files
+from dicom_node.web import api, health, insight, notify, pages, reviews, sign_in, static_files
 from dicom_node.web.errors import add_error_handlers
 from dicom_node.web.pictures import Pictures
 from dicom_node.web.security import Guard
@@ -17,6 +17,7 @@ from inference import __version__
 
 ROUTERS: Final = (
     api.router,
+    notify.router,
     reviews.api,
     health.router,
     pages.router,

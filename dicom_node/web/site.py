@@ -10,6 +10,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from dicom_node.ledger.store import Ledger
+from dicom_node.receive.fetch import Fetcher
 from dicom_node.receive.files import write_whole
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.spool import Spool
@@ -33,6 +34,7 @@ class Site:
     clock: Callable[[], datetime]
     settings: WebSettings
     accounts: Accounts
+    fetcher: Fetcher
     secret: str  # signs the sessions; see `secret`
 
 

@@ -150,6 +150,20 @@ def test_rules_routes_and_the_rest_interface(tmp_path: Path) -> None:
                 peer.post(f"/mrclip/series/{source}/read")
 
 
+def test_the_node_fetches_what_it_is_told_of(tmp_path: Path) -> None:
+    dicom_port, http_port = free_port(), free_port()
+    url = f"http://127.0.0.1:{http_port}"
+    with serve(node_settings(tmp_path, dicom_port, web={"orthancs": [{"url": url}]})) as node:
+        settings = plugin_settings(node, Forward="notify", OrthancUrl=url)
+        settings["DicomModalities"] = {}
+        with orthanc(tmp_path / "orthanc", settings=settings, dicom_port=dicom_port, http_port=http_port) as peer:
+            source = peer.store(series(3, seed="notify", **FLAGGED))
+            wait_for(lambda: has_report(peer, source), 60, what="the report")
+            peer.wait_until_idle()
+            assert peer.get("/jobs") == [], "nothing was sent over DICOM"
+            assert list(node.states().values()) == ["answered"]
+
+
 def test_a_mistake_in_the_configuration_is_named_at_the_start(tmp_path: Path) -> None:
     settings = {"Mrclip": {"NodeUrls": "http://127.0.0.1"}}
     log = tmp_path / "orthanc"

@@ -284,6 +284,12 @@ def test_the_node_can_be_told_to_fetch() -> None:
     scene.node.away = False
     scene.step(30)
     assert scene.node.notified == [("http://orthanc.example:8042", "a")]
+    scene.step(10)
+    assert scene.tasks[0]["reason"] == "the node has not fetched all of it yet"
+    scene.step(60)
+    assert len(scene.node.notified) == 2
+    scene.node.reads("a")
+    scene.step(10)
     assert (scene.tasks, scene.orthanc.stored) == ([], [])
 
 

@@ -206,7 +206,7 @@ def test_openapi_describes_every_route(node: Node) -> None:
     document = node.get("/api/v1/openapi.json").json
     assert set(document["paths"]) == {
         "/api/v1/series", "/api/v1/series/{series_instance_uid}", "/api/v1/series/{series_instance_uid}/read",
-        "/api/v1/reviews", "/healthz", "/readyz", "/metrics",
+        "/api/v1/reviews", "/api/v1/notify", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
     for path in document["paths"].values():
         for operation in path.values():

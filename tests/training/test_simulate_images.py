@@ -18,7 +18,8 @@ from training.simulate.people.bodies import REGIONS, body, qa_object
 from training.simulate.people.cast import Cast, CastSpec
 from training.simulate.people.fields import field_shift_ppm, noise_volume
 from training.simulate.people.head import drawn_head, head_from_labels, label_files, read_labels
-from training.simulate.physics.scan import Scan
+from training.simulate.physics.magnetisation import tissue_signals
+from training.simulate.physics.scan import Physics, Scan
 from training.simulate.physics.tissues import Tissue, parameters
 from training.simulate.protocols.catalogue import PROTOCOLS, by_name, scan
 from training.simulate.protocols.draw import Draw
@@ -163,7 +164,7 @@ def test_the_background_has_the_noise_of_its_coils(coils: int, patient: Person) 
     assert ratio == pytest.approx(expected, rel=0.1)
 
 
-def test_a_slice_between_two_tissues_shows_their_mean() -> None:
+def test_a_slice_that_reaches_into_fluid_by_a_quarter_shows_a_quarter_of_it() -> None:
     codes = torch.zeros(16, 16, 16, dtype=torch.int16)
     codes[..., :8], codes[..., 8:] = int(Tissue.FAT) * TEXTURE_LEVELS, int(Tissue.CSF) * TEXTURE_LEVELS
     block = Anatomy(
@@ -176,14 +177,23 @@ def test_a_slice_between_two_tissues_shows_their_mean() -> None:
         down=(0, 1, 0),
         normal=(0, 0, 1),
         fov_mm=(8, 8),
-        offsets_mm=(0.0,),
+        offsets_mm=(-2.0,),
         thickness_mm=8.0,
     )
     table = torch.zeros(len(Tissue) * TEXTURE_LEVELS, 4)
     table[int(Tissue.CSF) * TEXTURE_LEVELS, 0] = 1.0
     block_person = Person(anatomy=block, tissue=parameters(3.0))
     picture = sample(block_person, view, table, (16, 16), sub_slices=64, generator=torch.Generator().manual_seed(0))
-    assert float(picture.water.mean()) == pytest.approx(0.5, abs=0.02)
+    assert float(picture.water.mean()) == pytest.approx(0.25, abs=0.02)
+
+
+def test_without_relaxation_water_and_fat_add_up_to_the_proton_density() -> None:
+    tissue = parameters(3.0)
+    physics = Physics(kind="spin-echo", field_t=3.0, te_ms=0.0, tr_ms=1e7)
+    water, fat = tissue_signals(physics, tissue)
+    still = [int(t) for t in Tissue if t not in (Tissue.AIR, Tissue.CORTICAL_BONE)]
+    assert torch.allclose((water + fat)[still], tissue.proton_density[still], rtol=1e-3)
+    assert float(fat[Tissue.LIVER] / water[Tissue.LIVER]) == pytest.approx(0.05 / 0.95, rel=1e-3)
 
 
 def test_the_field_round_a_sphere_is_that_of_a_dipole() -> None:
@@ -256,6 +266,12 @@ def test_a_batch_is_as_the_reader_prepares_images(stream: SimulatedBatches) -> N
     assert 0 <= float(batch.images.min()) < float(batch.images.max()) <= 1
     assert len(batch.captions) == len(batch.rows) == 6
     assert [row.series for row in batch.rows] == [0, 0, 1, 1, 2, 2]
+
+
+def test_no_label_is_true_of_a_test_object() -> None:
+    spec = replace(SMALL, object_share=1.0, series=2)
+    batch = SimulatedBatches(7, spec, labels=None, drawn_only=True).batch(0)
+    assert {(row.contrast, row.region) for row in batch.rows} == {(None, "test-object")}
 
 
 def test_a_place_in_the_cast_is_filled_anew_after_its_life() -> None:

@@ -4,7 +4,7 @@ Step k is the same whenever and wherever it is asked for with the same seed on t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ from torch import Tensor
 from inference.captions import Caption
 from inference.pixels import PixelError, PixelSpec, unit_images
 from training.simulate.dicom.headers import caption_of
+from training.simulate.people.anatomy import Anatomy
+from training.simulate.people.bodies import REGIONS
 from training.simulate.people.cast import Cast, CastSpec, training_labels
 from training.simulate.physics.scan import Scan
 from training.simulate.protocols.catalogue import draw_protocol, draw_scan
@@ -24,6 +26,8 @@ from training.simulate.scanner.planning import draw_faults, person, plan
 
 # The reader looks at the middle 80 % of a stack.
 _DEPTH = 0.8
+# Regions that have protocols of their own; a test object is put into the head coil.
+_IMAGED_AS_THEMSELVES = frozenset({"head", *REGIONS})
 
 
 class LabelRow(NamedTuple):
@@ -55,6 +59,7 @@ class StreamSpec:
     series: int = 16  # in a batch
     slices: int = 4  # of a series
     head_share: float = 0.6
+    object_share: float = 0.0  # test objects: images that no label is true of, contrast None
     labelled: bool = True  # leave out series that have no label (balanced, localizers)
     cast: CastSpec = field(default_factory=CastSpec)
     leave_out: Sequence[str] = ("head_17", "head_18", "head_19", "head_20")  # stems of label maps kept for tests
@@ -128,16 +133,24 @@ class SimulatedBatches:
                 continue
         raise RuntimeError(f"seed {self.seed}, step {step}, series {number}: twenty draws gave no image")
 
+    def _anatomy(self, step: int, rng: np.random.Generator) -> Anatomy:
+        kind, spec = rng.random(), self.spec
+        if kind < spec.object_share:
+            return self._cast.test_object(int(rng.integers(spec.cast.objects)), step)
+        if rng.random() < spec.head_share:
+            return self._cast.head(int(rng.integers(spec.cast.heads)), step)
+        return self._cast.body(int(rng.integers(spec.cast.bodies)), step)
+
     def _attempt(self, step: int, rng: np.random.Generator) -> tuple[Scan, Float32[np.ndarray, "n s s"]]:
         spec = self.spec
-        if rng.random() < spec.head_share:
-            anatomy = self._cast.head(int(rng.integers(spec.cast.heads)), step)
-        else:
-            anatomy = self._cast.body(int(rng.integers(spec.cast.bodies)), step)
-        protocol = draw_protocol(anatomy.region, rng)
+        anatomy = self._anatomy(step, rng)
+        region = anatomy.region if anatomy.region in _IMAGED_AS_THEMSELVES else "head"
+        protocol = draw_protocol(region, rng)
         while spec.labelled and protocol.contrast is None:
-            protocol = draw_protocol(anatomy.region, rng)
-        scan = draw_scan(protocol, anatomy.region, rng)
+            protocol = draw_protocol(region, rng)
+        scan = draw_scan(protocol, region, rng)
+        if region != anatomy.region:
+            scan = replace(scan, region=anatomy.region, labels=replace(scan.labels, contrast=None))
         offsets = np.sort(rng.uniform(-_DEPTH / 2, _DEPTH / 2, spec.slices))
         view = plan(anatomy, scan, offsets, rng)
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
@@ -157,7 +170,5 @@ def batches(
     spec: StreamSpec | None = None,
 ) -> Iterator[SimulatedBatch]:
     """Batches from step 0; `spec` says what is in them (its size is replaced by `size_px`)."""
-    from dataclasses import replace
-
     chosen = replace(spec or StreamSpec(), size_px=size_px)
     return SimulatedBatches(seed, chosen, labels=labels_dir, device=device).steps()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from training.simulate.people.anatomy import Anatomy, stripped
-from training.simulate.people.bodies import REGIONS, body
+from training.simulate.people.bodies import REGIONS, body, qa_object
 from training.simulate.people.head import (
     HeadLabels,
     drawn_head,
@@ -20,6 +20,7 @@ from training.simulate.people.head import (
 )
 
 HEAD: Final = "head"
+_KINDS: Final = (HEAD, "body", "object")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class CastSpec:
 
     heads: int = 12
     bodies: int = 24
+    objects: int = 4  # test objects, of which no label is true
     lifetime_steps: int = 400  # after so many steps a place in the pool is filled anew
     stripped_share: float = 0.06  # of the places of heads
 
@@ -52,14 +54,21 @@ class Cast:
         """The body in a place; the places share the regions between them."""
         return self._in_place("body", place, step, self.spec.bodies)
 
+    def test_object(self, place: int, step: int) -> Anatomy:
+        """The test object in a place."""
+        return self._in_place("object", place, step, self.spec.objects)
+
     def _in_place(self, kind: str, place: int, step: int, places: int) -> Anatomy:
         life = self.spec.lifetime_steps
         generation = (step + place * life // places) // life
         known = self._known.get((kind, place))
         if known is not None and known[0] == generation:
             return known[1]
-        rng = np.random.default_rng([self.seed, 0 if kind == HEAD else 1, place, generation])
-        made = self._new_head(place + generation * places, rng) if kind == HEAD else self._new_body(rng)
+        rng = np.random.default_rng([self.seed, _KINDS.index(kind), place, generation])
+        if kind == HEAD:
+            made = self._new_head(place + generation * places, rng)
+        else:
+            made = self._new_body(rng) if kind == "body" else qa_object(rng)
         made = made.to(self.device)
         self._known[kind, place] = (generation, made)
         return made

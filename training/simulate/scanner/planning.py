@@ -31,6 +31,9 @@ _SURFACE_COIL: Final = {
     "abdomen": 0.3,
 }
 
+# Regions that are often shown whole, with air round them.
+_WITH_AIR_ROUND: Final = ("knee", "limb", "extremity", "abdomen", "breast", "test-object")
+
 
 def _triple(values: np.ndarray) -> Vector:
     x, y, z = values.tolist()
@@ -63,7 +66,7 @@ def plan(anatomy: Anatomy, scan: Scan, offsets: np.ndarray, rng: np.random.Gener
     right, down, normal = (_triple(turn @ np.array(axis)) for axis in _AXES[scan.plane])
     down_axis, right_axis, through_axis = _AXIS_OF[scan.plane]
     extents = [anatomy.extent_mm[axis] + anatomy.margin_mm for axis in (down_axis, right_axis)]
-    factor = float(rng.uniform(1.05, 1.35)) if anatomy.region == "head" else float(rng.uniform(0.6, 1.1))
+    factor = float(rng.uniform(*_field_of_view(anatomy, scan)))
     fov = [extents[0] * factor, extents[1] * factor]
     if rng.random() < 0.6 or scan.plane != "axial":
         fov = [max(fov), max(fov)] if anatomy.region == "head" else [min(fov) * 1.15, min(fov) * 1.15]
@@ -78,6 +81,13 @@ def plan(anatomy: Anatomy, scan: Scan, offsets: np.ndarray, rng: np.random.Gener
         offsets_mm=tuple((offsets * reach).tolist()),
         thickness_mm=scan.sampling.thickness_mm,
     )
+
+
+def _field_of_view(anatomy: Anatomy, scan: Scan) -> tuple[float, float]:
+    """Range of the field of view over what it must cover: tight for echo-planar heads, wide for legs."""
+    if anatomy.region == "head":
+        return (0.95, 1.18) if is_epi(scan.physics) else (1.0, 1.3)
+    return (0.7, 1.25) if anatomy.region in _WITH_AIR_ROUND else (0.6, 1.1)
 
 
 def stack_offsets(anatomy: Anatomy, scan: Scan, slices: int) -> np.ndarray:

@@ -17,6 +17,7 @@ SECTIONS = {
     "read_start": "One series, from interpreter start to JSON",
     "read_folder": "A folder of series, warm",
     "report_size": "A report on a large series",
+    "worklist": "A page of the worklist out of a million series",
     "training_throughput": "Training against open_clip's own loop",
 }
 HEAD = """# Benchmarks

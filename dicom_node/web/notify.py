@@ -11,9 +11,12 @@ from dicom_node.web.documents import Document, ErrorDocument
 from dicom_node.web.errors import ProblemError
 from dicom_node.web.site import TheSite
 
-_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorDocument, "description": "No such source"}}
+_ALSO: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorDocument, "description": "The body is not text"},
+    404: {"model": ErrorDocument, "description": "No such source"},
+}
 
-router = APIRouter(prefix="/api/v1", tags=["notify"], responses={**ERRORS, **_UNKNOWN})
+router = APIRouter(prefix="/api/v1", tags=["notify"], responses={**ERRORS, **_ALSO})
 
 
 class Notice(Document):

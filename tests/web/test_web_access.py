@@ -124,6 +124,13 @@ def test_open_routes_ask_nobody(guarded: Guarded, method: str, path: str) -> Non
     assert guarded.node.ask(method, path).status in (200, 415)
 
 
+def test_openapi_says_that_a_token_is_needed(guarded: Guarded) -> None:
+    paths = guarded.node.get("/api/v1/openapi.json").json["paths"]
+    needed = {path for path, operations in paths.items() for one in operations.values() if one.get("security")}
+    assert needed == {path for _, path in NEEDS if path.startswith(("/api/", "/metrics"))}
+    assert not [one for operations in paths.values() for one in operations.values() if {} in one.get("security", [])]
+
+
 def test_nobody_is_told_whether_a_series_exists(guarded: Guarded) -> None:
     known, unknown = guarded.node.receive(images()), "1.2.3"
     bodies = {guarded.node.get(f"/api/v1/series/{uid}").body for uid in (known, unknown)}

@@ -212,5 +212,6 @@ def test_openapi_describes_every_route(node: Node) -> None:
         for operation in path.values():
             assert operation.get("summary"), operation
             assert not re.search("HTTPValidationError", str(operation)), "errors have our form"
+            assert {} in operation.get("security", [{}]), "nobody has to sign in here"
     one = document["components"]["schemas"]["SeriesDocument"]
     assert set(one["required"]) == SERIES_KEYS

@@ -119,6 +119,18 @@ def test_a_narrow_window_needs_no_scrolling_sideways(browser: Browser, node: Nod
     context.close()
 
 
+@pytest.mark.parametrize("width", [780, 1000, 1180])
+def test_the_worklist_fits_its_window(browser: Browser, node: Node, flagged: str, width: int) -> None:
+    node.read(images(seed="long"), report=None, reason="abstained: no contrast is likely enough", destinations=())
+    with looking(browser, node, width=width) as page:
+        page.goto("/")
+        right = (
+            "[...document.querySelectorAll('.worklist, .worklist td')].map(one => one.getBoundingClientRect().right)"
+        )
+        assert max(page.evaluate(right)) <= width - 12
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_dark_and_light_are_both_readable(browser: Browser, node: Node, flagged: str) -> None:
     def brightness(colour: str) -> float:
         return sum(float(part) for part in colour.strip("rgb()").split(",")[:3]) / 3

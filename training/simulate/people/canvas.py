@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.simulate.people.fields import fast_size, noise_volume
+from training.simulate.people.fields import fast_size, noise_volume, smooth_noise
 from training.simulate.physics.tissues import Tissue
 
 Point = Sequence[float]
@@ -22,10 +22,13 @@ class Canvas:
     Coordinates are bent by smooth noise (`bend_mm`), so that no two drawings have the same outline.
     """
 
-    def __init__(self, size_mm: Point, spacing_mm: float, rng: np.random.Generator, *, bend_mm: float = 3.0) -> None:
+    def __init__(
+        self, size_mm: tuple[float, float, float], spacing_mm: float, rng: np.random.Generator, *, bend_mm: float = 3.0
+    ) -> None:
         self.rng = rng
         self.spacing_mm = spacing_mm
-        shape = tuple(fast_size(int(np.ceil(s / spacing_mm))) for s in size_mm)
+        nx, ny, nz = (fast_size(int(np.ceil(s / spacing_mm))) for s in size_mm)
+        shape = (nx, ny, nz)
         self._shape = shape
         self._noise: dict[Noise, Tensor] = {}
         axes = [(torch.arange(n) - (n - 1) / 2) * spacing_mm for n in shape]
@@ -36,7 +39,8 @@ class Canvas:
     def noise(self, kind: Noise = "lumps") -> Tensor:
         """Noise of unit variance on the grid: one volume of each kind, rolled and negated at random each time."""
         if kind not in self._noise:
-            self._noise[kind] = noise_volume(self._shape, self.rng, exponent=_EXPONENTS[kind])
+            make = noise_volume if kind == "grain" else smooth_noise
+            self._noise[kind] = make(self._shape, self.rng, exponent=_EXPONENTS[kind])
         steps = [int(self.rng.integers(n)) for n in self._shape]
         rolled = self._noise[kind].roll(steps, dims=(0, 1, 2))
         return rolled if self.chance(0.5) else -rolled

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from training.simulate.people.anatomy import Anatomy, Target, assemble, brain_mask, dilated
-from training.simulate.people.fields import noise_volume
+from training.simulate.people.fields import noise_volume, smooth_noise
 from training.simulate.people.lesions import add_brain_lesion
 from training.simulate.physics.tissues import Tissue
 
@@ -104,7 +104,8 @@ def _tissues(labels: np.ndarray, rng: np.random.Generator) -> Tensor:
 def _split_soft_tissue(volume: Tensor, known: Tensor, rng: np.random.Generator) -> None:
     """Fat lies under the skin, round the eyes and in sheets between muscles; the outermost skin alone is skin."""
     soft = known == _SOFT_TISSUE
-    sheets = noise_volume(tuple(volume.shape), rng, exponent=2.5)
+    nx, ny, nz = volume.shape
+    sheets = smooth_noise((nx, ny, nz), rng, exponent=2.5)
     fat = soft & dilated(known == _SKIN, int(rng.integers(2, 6)))
     fat |= soft & dilated(known == _EYE, int(rng.integers(7, 12)))
     fat |= soft & (sheets.abs() < rng.uniform(0.05, 0.25))
@@ -117,7 +118,8 @@ def _split_soft_tissue(volume: Tensor, known: Tensor, rng: np.random.Generator) 
 
 def _add_vessels(tissue: Tensor, brain: Tensor, rng: np.random.Generator) -> None:
     """Curves where two noise volumes are both near zero, thin in the brain, thicker in the fluid round it."""
-    first, second = (noise_volume(tuple(tissue.shape), rng, exponent=2.0) for _ in range(2))
+    nx, ny, nz = tissue.shape
+    first, second = (smooth_noise((nx, ny, nz), rng, exponent=2.0) for _ in range(2))
     distance = first.square() + second.square()
     fluid = (tissue == int(_T.CSF)) & brain
     radius = float(rng.uniform(0.01, 0.035))

@@ -111,7 +111,8 @@ def tensor(d: Draw) -> Recipe:
 
 def adc(d: Draw) -> Recipe:
     """Apparent diffusion coefficient."""
-    return _spin_epi(d, _b(d), output="adc")
+    b = d.one_of(800, 1000, 1000, 1200, 1500, 2000, 2500) if d.region == "head" else _b(d)
+    return _spin_epi(d, b, output="adc")
 
 
 def anisotropy(d: Draw) -> Recipe:
@@ -161,8 +162,8 @@ def fat_fraction(d: Draw) -> Recipe:
 
 ECHO_PLANAR = (
     Protocol(name="bold", technique="bold", contrast=names.T2_STAR, group="epi", draw=bold, weight=2.2),
-    Protocol(name="bolus", technique="bolus", contrast=names.PERFUSION, group="epi", draw=bolus, weight=0.15),
-    Protocol(name="asl", technique="asl", contrast=names.PERFUSION, group="epi", draw=spin_labelling, weight=0.7),
+    Protocol(name="bolus", technique="bolus", contrast=names.PERFUSION, group="epi", draw=bolus, weight=0.08),
+    Protocol(name="asl", technique="asl", contrast=names.PERFUSION, group="epi", draw=spin_labelling, weight=0.4),
     Protocol(
         name="asl-weighted",
         technique="asl-weighted",
@@ -172,7 +173,7 @@ ECHO_PLANAR = (
         weight=0.4,
     ),
     Protocol(
-        name="cbf-map", technique="cbf-map", contrast=names.DERIVED_MAP, group="derived", draw=blood_flow, weight=0.2
+        name="cbf-map", technique="cbf-map", contrast=names.DERIVED_MAP, group="derived", draw=blood_flow, weight=0.12
     ),
     Protocol(
         name="dwi-b0",
@@ -202,7 +203,7 @@ ECHO_PLANAR = (
         regions=_DIFFUSION_REGIONS,
         weight=1.6,
     ),
-    Protocol(name="fa-map", technique="fa", contrast=names.DERIVED_MAP, group="derived", draw=anisotropy, weight=0.6),
+    Protocol(name="fa-map", technique="fa", contrast=names.DERIVED_MAP, group="derived", draw=anisotropy, weight=0.4),
     Protocol(
         name="t1-map",
         technique="t1-map",

@@ -168,14 +168,17 @@ def phase(d: Draw) -> Recipe:
 
 
 def tof(d: Draw) -> Recipe:
-    """Time of flight: fresh blood is bright, everything else saturated."""
+    """Time of flight: fresh blood is bright, the rest is saturated, fat opposes water, transfer pulses darken brain."""
+    opposed = _OPPOSED_MS_T / d.field_t
+    te = opposed * (3.0 if opposed * 3.0 < 8.0 else 1.0) * d.between(0.94, 1.06, 2)
     physics = Physics(
         kind="spoiled",
         field_t=d.field_t,
-        te_ms=d.between(3.0, 7.0, 2),
+        te_ms=round(max(te, 2.5), 2),
         tr_ms=d.between(20, 30),
         flip_deg=d.between(16, 25),
-        inflow=d.between(0.5, 0.95, 2),
+        inflow=d.between(0.7, 1.0, 2),
+        transfer=d.one_of(0.0, 1.0, 1.6),
         fat="water-excitation" if d.chance(0.15) else "none",
     )
     return Recipe(physics=physics, sampling=replace(volume_3d(d, coarser=0.8), thickness_mm=d.between(0.6, 1.2, 1)))
@@ -302,8 +305,8 @@ GRADIENT_ECHO = (
         weight=1.0,
     ),
     Protocol(name="swi", technique="swi", contrast=names.SUSCEPTIBILITY, group="gradient-echo", draw=swi, weight=1.3),
-    Protocol(name="phase", technique="phase", contrast=names.PHASE, group="gradient-echo", draw=phase, weight=1.0),
-    Protocol(name="tof", technique="tof", contrast=names.TOF, group="gradient-echo", draw=tof, weight=0.9),
+    Protocol(name="phase", technique="phase", contrast=names.PHASE, group="gradient-echo", draw=phase, weight=0.7),
+    Protocol(name="tof", technique="tof", contrast=names.TOF, group="gradient-echo", draw=tof, weight=0.5),
     Protocol(name="tof-mip", technique="tof-mip", contrast=names.TOF, group="gradient-echo", draw=tof_mip, weight=0.15),
     Protocol(
         name="velocity",

@@ -16,6 +16,7 @@ from training.simulate.scanner.planning import matrix
 from training.simulate.scanner.render import Person, Picture, View, sample
 
 _MIP_PLANES = 12
+_SINGLE_SHOT = 2.0  # noise of one diffusion-weighted image over that of their average
 _MIP_SLAB_MM = 36.0
 
 
@@ -46,7 +47,9 @@ def images(
     if p.output == "adc":
         plain = replace(encoding, physics=replace(p, b_s_mm2=0.0))
         base, _ = acquire(person, view, plain, quality)
-        return adc_map(base.abs(), image.abs(), b_s_mm2=p.b_s_mm2, floor=faults.map_floor * floor)
+        # Magnitudes were averaged after the noise of single shots had lifted them (Jones 2004, MRM 52:979).
+        lifted = (image.abs().square() + (_SINGLE_SHOT * floor) ** 2).sqrt()
+        return adc_map(base.abs(), lifted, b_s_mm2=p.b_s_mm2, floor=faults.map_floor * floor)
     if p.output in ("phase", "velocity"):
         return image.angle()
     if p.output == "swi":

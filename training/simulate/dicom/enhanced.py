@@ -150,18 +150,10 @@ def _pulse_sequence(scan: Scan) -> Mapping[str, object]:
     }
 
 
-def _timing(scan: Scan) -> Mapping[str, Sequence]:
-    """Macros MR Timing, MR Echo, MR Modifier and MR Diffusion (PS3.3 C.8.13.5.2, .4, .5, .12)."""
-    p: Physics = scan.physics
-    timing = _item(
-        RepetitionTime=float(str(scan.header.get("RepetitionTime", p.tr_ms))),
-        FlipAngle=p.flip_deg,
-        EchoTrainLength=p.echoes,
-        RFEchoTrainLength=p.echoes if p.kind in ("spin-echo", "inversion") else 0,
-        GradientEchoTrainLength=1 if p.kind.endswith("epi") or p.kind == "spoiled" else 0,
-    )
+def _add_safety(timing: Dataset, region: str) -> None:
+    """What MR Timing says of heat and stimulation: the values of any quiet scan."""
     timing.SpecificAbsorptionRateSequence = _one(
-        SpecificAbsorptionRateDefinition="IEC_HEAD" if scan.region == "head" else "IEC_WHOLE_BODY",
+        SpecificAbsorptionRateDefinition="IEC_HEAD" if region == "head" else "IEC_WHOLE_BODY",
         SpecificAbsorptionRateValue=0.5,
     )
     timing.OperatingModeSequence = Sequence(
@@ -173,6 +165,19 @@ def _timing(scan: Scan) -> Mapping[str, Sequence]:
     )
     timing.GradientOutputType = "DB_DT"
     timing.GradientOutput = 10.0
+
+
+def _timing(scan: Scan) -> Mapping[str, Sequence]:
+    """Macros MR Timing, MR Echo, MR Modifier and MR Diffusion (PS3.3 C.8.13.5.2, .4, .5, .12)."""
+    p: Physics = scan.physics
+    timing = _item(
+        RepetitionTime=float(str(scan.header.get("RepetitionTime", p.tr_ms))),
+        FlipAngle=p.flip_deg,
+        EchoTrainLength=p.echoes,
+        RFEchoTrainLength=p.echoes if p.kind in ("spin-echo", "inversion") else 0,
+        GradientEchoTrainLength=1 if p.kind.endswith("epi") or p.kind == "spoiled" else 0,
+    )
+    _add_safety(timing, scan.region)
     modifier = _item(
         InversionRecovery="NO" if p.ti_ms is None else "YES",
         FlowCompensation="NONE",
@@ -246,13 +251,18 @@ def _shared(series: SimulatedSeries, rescale: Mapping[str, str]) -> Dataset:
     )
     for keyword, sequence in _timing(scan).items():
         setattr(shared, keyword, sequence)
+    _add_where_needed(shared, scan, slices=len(view.offsets_mm))
+    return shared
+
+
+def _add_where_needed(shared: Dataset, scan: Scan, *, slices: int) -> None:
+    """Contrast/Bolus Usage of a scan with an agent; encoding steps through the volume of a 3D one."""
     if scan.physics.agent:
         shared.ContrastBolusUsageSequence = _one(
             ContrastBolusAgentNumber=1, ContrastBolusAgentAdministered="YES", ContrastBolusAgentDetected="YES"
         )
     if scan.sampling.volumetric:
-        shared.MRFOVGeometrySequence[0].MRAcquisitionPhaseEncodingStepsOutOfPlane = len(view.offsets_mm)
-    return shared
+        shared.MRFOVGeometrySequence[0].MRAcquisitionPhaseEncodingStepsOutOfPlane = slices
 
 
 def _spacing(offsets_mm: tuple[float, ...]) -> str:

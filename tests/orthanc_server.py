@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydicom import Dataset
 from pydicom.filebase import DicomBytesIO
 
@@ -91,6 +92,8 @@ def orthanc(
     folder: Path, *, settings: dict[str, Any], dicom_port: int, http_port: int | None = None
 ) -> Iterator[Orthanc]:
     """Orthanc in `folder`, where it finds again what it held before. The plugin is a copy of its folder alone."""
+    if not PYTHON_PLUGIN.exists():
+        pytest.fail(f"{PYTHON_PLUGIN} is not there: apt-get install orthanc-python")
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(PACKAGE, folder / "etc" / "orthanc_plugin", dirs_exist_ok=True)
     http = free_port() if http_port is None else http_port

@@ -9,14 +9,11 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from dicom_factory import series, write_series
-from orthanc_server import PYTHON_PLUGIN, Orthanc, RefusedError, orthanc
+from orthanc_server import Orthanc, RefusedError, orthanc
 from peers import free_port, program, wait_for
 from serving import Served, serve, write_settings
 
-pytestmark = [
-    pytest.mark.peer("Orthanc", "storescu"),
-    pytest.mark.skipif(not PYTHON_PLUGIN.exists(), reason="Debian's orthanc-python is not installed"),
-]
+pytestmark = pytest.mark.peer("Orthanc", "storescu")
 
 UNKNOWN = "-".join(["00000000"] * 5)
 FLAGGED = {"EchoTime": 0.09, "RepetitionTime": 4000, "SeriesDescription": "t2 tse"}  # an echo time in seconds

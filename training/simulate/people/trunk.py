@@ -58,7 +58,7 @@ def lumbar_spine(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     """A lumbar spine with its muscles behind and vessels, bowel and fat in front."""
     c = Canvas((160.0, 190.0, 270.0), 1.4 * coarser, rng, bend_mm=3.0)
     curve = c.between(4, 14) * torch.sin(c.z / c.between(55, 90) + c.between(-0.6, 0.6))
-    c.envelope(-(c.y + 88.0) - 0.02 * c.x.square() * 0.2, fat_mm=c.between(8, 35))
+    c.envelope(-(c.y + 88.0) - 0.004 * c.x.square(), fat_mm=c.between(8, 35))
     deep = c.y > -88 + c.between(12, 32)
     muscle = deep & (c.y < curve - 5)
     c.muscles(muscle, fat_share=c.between(0.15, 0.5))
@@ -272,7 +272,7 @@ def _uterus(c: Canvas) -> None:
 def breast(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     """Both breasts before the chest wall: fat, fibroglandular tissue, pectoral muscle, ribs, lungs, heart."""
     c = Canvas((380.0, 260.0, 200.0), 2.0 * coarser, rng, bend_mm=5.0)
-    wall = -5.0 + 0.0008 * c.x.square() * -20 / 10
+    wall = -5.0 - 0.0016 * c.x.square()
     radius = c.between(48, 78)
     outline = torch.minimum(
         torch.minimum(*((c.ellipsoid((s * 78.0, 0, 0), (72, radius + 40, 80), 2.1) - 1.0) * 60 for s in (-1, 1))),

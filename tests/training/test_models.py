@@ -2,14 +2,18 @@
 
 import open_clip
 import pytest
+import timm
 import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+from sklearn.datasets import load_sample_image
+from torch.nn import functional
 
 from inference.tokens import Tokenizer
 from training.errors import RefusedError
 from training.models.contrast import ContrastModel, Features
 from training.models.fields import FieldTower
 from training.models.image import build_image_tower
+from training.models.pretrained import load_imagenet
 from training.models.spec import ImageTowerSpec, MetadataTowerSpec
 from training.models.text import VOCABULARY_SIZE, TextTower, clip_tokenizer
 
@@ -124,3 +128,26 @@ def test_the_scale_stays_at_most_100() -> None:
     model = ContrastModel(torch.nn.Identity(), torch.nn.Identity(), init_scale=1000.0)
     model.clamp_scale()
     assert model.scale.item() == pytest.approx(100.0)
+
+
+def test_weights_of_imagenet_see_a_palace_in_colour_and_the_same_in_grey() -> None:
+    name = "tf_efficientnet_lite0"
+    colour = timm.create_model(name, pretrained=False).eval()
+    load_imagenet(colour, name)
+    photograph = torch.from_numpy(load_sample_image("china.jpg").astype("float32")).permute(2, 0, 1)[
+        None, :, :, 100:527
+    ]
+    pixels = functional.interpolate((photograph - 127) / 128, size=(224, 224), mode="area")
+    grey = build_image_tower(ImageTowerSpec(name=name, start="imagenet", size_px=224), 24).eval()
+    with torch.no_grad():
+        assert colour(pixels).argmax().item() == 698  # palace
+        mean = pixels.mean(dim=1, keepdim=True)
+        features = colour.forward_head(colour.forward_features(mean.expand(-1, 3, -1, -1)), pre_logits=True)
+        torch.testing.assert_close(grey.trunk(mean), features, rtol=1e-3, atol=1e-4)
+
+
+def test_a_start_that_is_not_there_is_refused_by_name() -> None:
+    with pytest.raises(RefusedError, match="not 'convnext_atto'"):
+        build_image_tower(ImageTowerSpec(name="convnext_atto", start="imagenet"), 24)
+    with pytest.raises(RefusedError, match="open_clip"):
+        build_image_tower(ImageTowerSpec(library="open_clip", name="ViT-B-16", start="imagenet"), 24)

@@ -1,4 +1,4 @@
-"""Image towers of timm and open_clip with any number of input channels, from scratch."""
+"""Image towers of timm and open_clip with any number of input channels."""
 
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from training.errors import RefusedError
+from training.models.pretrained import load_imagenet
 from training.models.spec import ImageTowerSpec
 
 
@@ -28,6 +29,9 @@ class TimmTower(nn.Module):
         width = getattr(self.trunk, "head_hidden_size", None) or self.trunk.num_features
         self.head.add_module("proj", nn.Linear(cast("int", width), embed_dim, bias=False))
 
+        if spec.start == "imagenet":
+            load_imagenet(self.trunk, spec.name)
+
     def forward(self, pixels: Float[Tensor, "n c s s"]) -> Float[Tensor, "n d"]:
         return self.head(self.trunk(pixels))
 
@@ -38,6 +42,8 @@ def build_image_tower(spec: ImageTowerSpec, embed_dim: int) -> nn.Module:
         if not timm.is_model(spec.name):
             raise RefusedError(f"model.image.name is {spec.name!r}; timm {timm.__version__} has no model of that name")
         return TimmTower(spec, embed_dim)
+    if spec.start != "random":
+        raise RefusedError(f"model.image.start is {spec.start!r}; towers of open_clip start at random")
     return _open_clip_tower(spec, embed_dim)
 
 

@@ -23,6 +23,7 @@ class ImageTowerSpec:
     size_px: int = 128
     channels: Literal[1, 3] = 1  # grey, or grey repeated
     drop_path: float = 0.0
+    start: Literal["random", "imagenet"] = "random"  # imagenet: see training.models.pretrained
     overrides: dict[str, Any] = field(default_factory=dict)  # keywords of timm.create_model, or of CLIPVisionCfg
 
 

@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "bundles": "List, add, activate and roll back model bundles.",
     "calibrate": "Calibrate the alarms on clean series of this site.",
     "users": "List, add and remove who may sign in to the pages, and tokens for programs.",
+    "doctor": "Say what is wrong with the node and what to do about it.",
     "check-config": "Check the settings and print them as they are understood.",
 }
 

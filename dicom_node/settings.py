@@ -113,6 +113,8 @@ class ReportSettings(Section):
     """Which series get a report."""
 
     send: Literal["answered", "flagged", "all"] = "answered"  # answered: a stack was read, or a finding
+    secondary_capture: bool = False  # a picture of each stack beside the report
+    key_objects: bool = False  # a Key Object Selection "Quality Issue" beside the report on a flagged series
 
 
 class DicomDestination(Section):

@@ -22,6 +22,7 @@ from dicom_node.receive.fetch import Fetcher, Source
 from dicom_node.receive.intake import ArrivalLedger, Intake, QuietTimes
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.spool import Spool
+from dicom_node.report.context import Companions
 from dicom_node.settings import Settings
 from dicom_node.web.accounts import Accounts
 from dicom_node.web.metrics import Metrics
@@ -98,6 +99,9 @@ def make_pipeline(settings: Settings, *, ledger: Ledger, spool: Spool, readers: 
             retry_max_s=work.retry_max_s,
             delivery_max_attempts=work.delivery_max_attempts,
             send=settings.report.send,
+            companions=Companions(
+                secondary_capture=settings.report.secondary_capture, key_objects=settings.report.key_objects
+            ),
         ),
         clock=utc_now,
     )

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Final
 
-# The node's reports say so themselves; a series of these is never sent to it, whatever the rules say.
+# The node's reports say so themselves, and what goes with them (pictures, key objects) has a description that begins
+# like theirs; a series of these is never sent to it, whatever the rules say.
 REPORT_MODALITY: Final = "SR"
 REPORT_DESCRIPTION: Final = "MR contrast check"
 REPORT_MANUFACTURER: Final = "mrclip"
@@ -61,6 +62,11 @@ class Series:
             and self.manufacturer == REPORT_MANUFACTURER
         )
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the node made it: reports, and what goes with them."""
+        return self.description.startswith(REPORT_DESCRIPTION) and self.manufacturer == REPORT_MANUFACTURER
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
@@ -94,7 +100,7 @@ class Route:
 
 def unwanted(series: Series, rules: Rules) -> str | None:
     """Why the node does not get a series; None if it does."""
-    if series.is_report or series.modality in _NEVER:
+    if series.is_ours or series.modality in _NEVER:
         return "it holds no images to read"
     if series.modality not in rules.modalities:
         return f"modality {series.modality or 'unknown'} is not among the rules'"

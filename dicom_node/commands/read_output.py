@@ -53,7 +53,7 @@ class Sinks:
     def _write_report(self, folder: Path, instances: Sequence[Instance], result: SeriesResult) -> None:
         from dicom_node.report.make import make_report, no_report_reason
 
-        if no_report_reason(result.reading, "answered") is not None:
+        if no_report_reason(result.reading, instances, "answered") is not None:
             return
         folder.mkdir(parents=True, exist_ok=True)
         report = make_report(result.reading, instances, self.reader, created_at=datetime.now(UTC), predecessor=None)

@@ -3,6 +3,7 @@
     instances/<sha256 of Series Instance UID>/<sha256 of SOP Instance UID>.dcm    Part 10 files
     conflicts/<sha256 of SOP Instance UID>-<sha256 of data set>.dcm               another data set under a known UID
     reports/<sha256 of SOP Instance UID>.dcm, .json                               a report and the reading it reports
+    companions/<sha256 of SOP Instance UID of a report>/<number>.dcm              what goes with a report
     reviews/<sha256 of the file>.json                                             what a person said to a reading
 
 A name that exists is a file that is whole. No path is built from a received string.
@@ -10,7 +11,7 @@ A name that exists is a file that is whole. No path is built from a received str
 
 import json
 import shutil
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -59,12 +60,12 @@ class Spool:
         """Open or make the spool; nothing more is taken in once less than `reserve_bytes` would be free."""
         self.root = root
         self._reserve_bytes = reserve_bytes
-        self._instances, self._conflicts, self._reports, self._reviews = (
-            root / name for name in ("instances", "conflicts", "reports", "reviews")
+        self._instances, self._conflicts, self._reports, self._companions, self._reviews = (
+            root / name for name in ("instances", "conflicts", "reports", "companions", "reviews")
         )
         self._synced: dict[Path, None] = {}
         root.mkdir(mode=0o750, parents=True, exist_ok=True)
-        for folder in (self._instances, self._conflicts, self._reports, self._reviews):
+        for folder in (self._instances, self._conflicts, self._reports, self._companions, self._reviews):
             make_folder(folder)
 
     def instance_path(self, series: SeriesInstanceUid, instance: SopInstanceUid) -> Path:
@@ -128,6 +129,23 @@ class Spool:
         write_whole(path.with_suffix(".json"), [json.dumps(_note(job, outcome)).encode()], replace=True)
         return path
 
+    def store_companions(self, report: SopInstanceUid, companions: Sequence[Dataset]) -> None:
+        """Keep what goes with a report, in place of what went with it before."""
+        folder = self._companions / _name(report)
+        if companions:
+            self._make(folder)
+        kept = [folder / f"{number:02}.dcm" for number in range(len(companions))]
+        for path, companion in zip(kept, companions, strict=True):
+            buffer = BytesIO()
+            companion.save_as(buffer, enforce_file_format=True)
+            write_whole(path, [buffer.getbuffer()], replace=True)
+        for path in set(self.companions(report)).difference(kept):
+            path.unlink()
+
+    def companions(self, report: SopInstanceUid) -> list[Path]:
+        """What goes with a report, in its order; empty if nothing does."""
+        return sorted((self._companions / _name(report)).glob("*.dcm"))
+
     def reports(self, *, changed_since: datetime | None = None) -> list[FiledReport]:
         """Reports with the readings they report, the oldest reading first; all or those that were stored since."""
         notes = (note for note in self._reports.glob("*.json") if _changed(note, changed_since))
@@ -162,7 +180,8 @@ class Spool:
 
     def clean(self) -> int:
         """Remove what a crash left half written; how many files. Only for the one who receives, before it begins."""
-        folders: Iterable[Path] = (self._conflicts, self._reports, self._reviews, *self._instances.iterdir())
+        single = (self._conflicts, self._reports, self._reviews)
+        folders: Iterable[Path] = (*single, *self._companions.iterdir(), *self._instances.iterdir())
         parts = [part for folder in folders for part in folder.glob(f"*{PART}")]
         for part in parts:
             part.unlink(missing_ok=True)

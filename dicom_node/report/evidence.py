@@ -62,6 +62,11 @@ def subject(dataset: Dataset) -> Dataset:
     return copy
 
 
+def first(evidence: Iterable[Dataset]) -> Dataset:
+    """The instance that stands for all of them, whatever order they come in."""
+    return min(evidence, key=lambda item: str(item.SOPInstanceUID))
+
+
 def series_number(dataset: Dataset) -> int | None:
     """Series Number (0020,0011) where it is a number from 1, else None."""
     return _number(dataset, "SeriesNumber")

@@ -1,15 +1,18 @@
 """From a reading and its instances to the report on it: where `inference` and highdicom meet."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from pydicom import Dataset
 
-from dicom_node.report.context import ReportContext
+from dicom_node.report.companions import companions
+from dicom_node.report.context import Companions, ReportContext
+from dicom_node.report.imprint import is_ours
 from dicom_node.report.sr import build
 from inference import rules
 from inference.identifiers import SopInstanceUid
-from inference.read import Reader
+from inference.read import Reader, SeriesResult
 from inference.reading import SeriesReading
 from inference.sources import Instance
 
@@ -23,21 +26,50 @@ def make_report(
     predecessor: SopInstanceUid | None,
 ) -> Dataset:
     """The report on `reading`, with every instance of the series as evidence. OSError if a file is gone."""
-    context = ReportContext(
+    context = replace(_context(reader, created_at), predecessor_sop_instance_uid=predecessor)
+    return build(reading, [instance.dataset() for instance in instances], context=context)
+
+
+def make_companions(
+    result: SeriesResult,
+    instances: Sequence[Instance],
+    reader: Reader,
+    *,
+    report: SopInstanceUid,
+    created_at: datetime,
+    wanted: Companions,
+) -> list[Dataset]:
+    """What goes with a report, as far as it is wanted. OSError if a file is gone."""
+    if not wanted.any_for(result.reading):
+        return []
+    found = companions(
+        result.reading,
+        [instance.dataset() for instance in instances],
+        pictures={stack.index: stack.pictures() for stack in result.stacks},
+        report=report,
+        context=_context(reader, created_at),
+        wanted=wanted,
+    )
+    return list(found)
+
+
+def _context(reader: Reader, created_at: datetime) -> ReportContext:
+    return ReportContext(
         reader_digest=reader.digest,
         rules_version=rules.VERSION,
         model=None if reader.model is None else reader.model.identity,
         created_at=created_at,
-        predecessor_sop_instance_uid=predecessor,
     )
-    return build(reading, [instance.dataset() for instance in instances], context=context)
 
 
-def no_report_reason(reading: SeriesReading, send: str) -> str | None:
+def no_report_reason(reading: SeriesReading, instances: Sequence[Instance], send: str) -> str | None:
     """Why a series gets no report under the setting report.send; None if it gets one.
 
-    `answered`: it has a stack that was read, or a finding; `flagged`: it asks for a person; `all`: always.
+    `answered`: it has a stack that was read, or a finding; `flagged`: it asks for a person; `all`: always. What we
+    made ourselves gets none, whatever the setting says: an archive may send it back.
     """
+    if is_ours(reading.modality, instances[0].header.manufacturer):
+        return "it was made by mrclip"
     answered = any(stack.status == "read" or stack.findings for stack in reading.stacks)
     if send == "all" or (send == "flagged" and reading.flagged) or (send == "answered" and answered):
         return None

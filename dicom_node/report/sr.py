@@ -5,7 +5,6 @@ report made twice is the same bytes.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
 from io import BytesIO
 from typing import Final
 
@@ -17,8 +16,9 @@ from pydicom.uid import UID, Comprehensive3DSRStorage, MRImageStorage
 from dicom_node.report import codes as concepts
 from dicom_node.report import uids
 from dicom_node.report.context import ReportContext
-from dicom_node.report.evidence import references, series_number, sources, subject
+from dicom_node.report.evidence import first, references, sources
 from dicom_node.report.groups import group
+from dicom_node.report.imprint import MANUFACTURER, imprint, observer
 from dicom_node.report.validate import problems
 from inference import __version__
 from inference.identifiers import SopInstanceUid
@@ -26,7 +26,6 @@ from inference.reading import SeriesReading
 
 SERIES_DESCRIPTION: Final = "MR contrast check"
 SERIES_NUMBER_BASE: Final = 90_000  # the report on series 7 is series 90007, behind the images in every list
-MANUFACTURER: Final = "mrclip"
 
 # What highdicom copies from the first instance; `_describe` sets it.
 _SUBJECT: Final = (
@@ -47,7 +46,7 @@ def build(reading: SeriesReading, evidence: Sequence[Dataset], *, context: Repor
     instances = sources(evidence)
     groups = [group(stack, reading.series_instance_uid, sources=instances, context=context) for stack in reading.stacks]
     report = _document(reading, list(instances), _content(groups, context), context)
-    _describe(report, min(evidence, key=lambda item: str(item.SOPInstanceUID)), context)
+    imprint(report, first(evidence), context, number_base=SERIES_NUMBER_BASE)
     report.CurrentRequestedProcedureEvidenceSequence = references(
         reading.study_instance_uid, reading.series_instance_uid, instances.values()
     )
@@ -111,58 +110,11 @@ def _instance(reading: SeriesReading, series_uid: str, sop_class: UID, uid: str)
     return item
 
 
-def _describe(report: Dataset, image: Dataset, context: ReportContext) -> None:
-    """Patient and study as `image` has them; times, equipment and file meta information as the context has them."""
-    report.update(subject(image))
-    report.SeriesNumber = SERIES_NUMBER_BASE + min(series_number(image) or 0, 9_999)
-    created = _local(context.created_at, report.get("TimezoneOffsetFromUTC"))
-    report.InstanceCreationDate = report.ContentDate = created.strftime("%Y%m%d")
-    report.InstanceCreationTime = report.ContentTime = created.strftime("%H%M%S.%f")
-    report.ContributingEquipmentSequence = [_equipment(context, created)]
-    # Both belong to the writer of the file, which is this program and not the library it uses.
-    report.file_meta.ImplementationClassUID = UID(uids.IMPLEMENTATION_CLASS_UID)
-    report.file_meta.ImplementationVersionName = f"MRCLIP_{__version__}"[:16]
-
-
-def _equipment(context: ReportContext, created: datetime) -> Dataset:
-    """IHE AI Results 6.5.3.1: which algorithm contributed, under a Device UID of its own.
-
-    The profile's own purpose code is a placeholder ("Newcode1"), so the nearest of CID 7005 stands here.
-    """
-    model = context.model
-    item = Dataset()
-    item.Manufacturer = MANUFACTURER
-    item.ManufacturerModelName = (model.name if model else "rules")[:64]
-    item.SoftwareVersions = [(model.version if model else context.rules_version)[:64], __version__]
-    item.DeviceSerialNumber = context.reader_digest
-    item.DeviceUID = uids.device_uid(context.reader_digest)
-    item.ContributionDateTime = created.strftime("%Y%m%d%H%M%S.%f%z")
-    item.ContributionDescription = "Contrast read from the pixels and compared with the header"
-    item.PurposeOfReferenceCodeSequence = [hd.CodedConcept.from_code(codes.DCM.ProcessingEquipment)]
-    return item
-
-
 def _content(
     groups: Sequence[hd.MeasurementsAndQualitativeEvaluations], context: ReportContext
 ) -> hd.MeasurementReport:
-    device = hd.DeviceObserverIdentifyingAttributes(
-        uid=uids.device_uid(context.reader_digest),
-        name=MANUFACTURER,
-        manufacturer_name=MANUFACTURER,
-        model_name=context.model.name if context.model else "rules",
-        serial_number=context.reader_digest,
-    )
-    observer = hd.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
     return hd.MeasurementReport(
-        observation_context=hd.ObservationContext(observer_device_context=observer),
+        observation_context=hd.ObservationContext(observer_device_context=observer(context)),
         procedure_reported=codes.LN.MRIUnspecifiedBodyRegion,
         imaging_measurements=groups,
     )
-
-
-def _local(moment: datetime, offset: str | None) -> datetime:
-    """`moment` in the zone that Timezone Offset From UTC (0008,0201) gives to every date and time of a data set."""
-    if offset is None:
-        return moment
-    minutes = int(offset[1:3]) * 60 + int(offset[3:5])
-    return moment.astimezone(timezone(timedelta(minutes=-minutes if offset.startswith("-") else minutes)))

@@ -22,6 +22,16 @@ def report_series_uid(series: SeriesInstanceUid) -> SeriesInstanceUid:
     return SeriesInstanceUid(_uid("report series", series))
 
 
+def companion_uid(report: SopInstanceUid, kind: str, number: int) -> SopInstanceUid:
+    """SOP Instance UID of the `number`th object of a kind that goes with a report."""
+    return SopInstanceUid(_uid(kind, report, str(number)))
+
+
+def companion_series_uid(series: SeriesInstanceUid, kind: str) -> SeriesInstanceUid:
+    """Series Instance UID of the objects of a kind that go with the reports about a series."""
+    return SeriesInstanceUid(_uid(f"{kind} series", series))
+
+
 def device_uid(reader_digest: str) -> str:
     """Device UID (0018,1002) of a reader; a model trained again is another device (IHE AIR 6.5.3.1)."""
     return _uid("device", reader_digest)

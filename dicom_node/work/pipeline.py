@@ -15,7 +15,8 @@ from dicom_node.errors import NodeError
 from dicom_node.ledger.records import Delivery, Job, Outcome, Profile, ReportRow
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.spool import Spool
-from dicom_node.report.make import make_report, no_report_reason
+from dicom_node.report.context import NO_COMPANIONS, Companions
+from dicom_node.report.make import make_companions, make_report, no_report_reason
 from dicom_node.work.lease import kept
 from dicom_node.work.profile import profile_of
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid
@@ -41,6 +42,7 @@ class WorkPolicy:
     retry_max_s: float
     delivery_max_attempts: int
     send: str  # answered, flagged, all
+    companions: Companions = NO_COMPANIONS  # what goes with each report
 
 
 class Pipeline:
@@ -93,13 +95,23 @@ class Pipeline:
             every_s=policy.lease_s / 3,
         ):
             try:
-                self._destination(delivery).deliver(self._spool.report_path(delivery.report.sop_instance_uid))
+                self._send(delivery)
             except DeliveryError as error:
                 retry = error.retry and delivery.attempt < policy.delivery_max_attempts
                 retry_at = self._clock() + timedelta(seconds=self._pause_s(delivery.attempt)) if retry else None
                 self._ledger.delivery_failed(delivery, str(error), now=self._clock(), retry_at=retry_at)
                 return
             self._ledger.delivered(delivery, now=self._clock())
+
+    def _send(self, delivery: Delivery) -> None:
+        """The report, then what goes with it; all of it again where one of them fails."""
+        destination, report = self._destination(delivery), delivery.report.sop_instance_uid
+        destination.deliver(self._spool.report_path(report))
+        for path in self._spool.companions(report):
+            try:
+                destination.deliver(path)
+            except DeliveryError as error:
+                raise DeliveryError(f"picture or key objects of the report: {error}", retry=error.retry) from error
 
     def _pause_s(self, attempt: int) -> float:
         return back_off(attempt, first_s=self._policy.retry_s, longest_s=self._policy.retry_max_s)
@@ -115,7 +127,7 @@ class Pipeline:
         result = read_series(instances, reader)
         reading = result.reading
         read = _outcome(reading, profile_of(result, instances))
-        reason = no_report_reason(reading, self._policy.send)
+        reason = no_report_reason(reading, instances, self._policy.send)
         if reason is not None:
             return replace(read, reason=reason)
         report = make_report(reading, instances, reader, created_at=job.created_at, predecessor=job.predecessor_uid)
@@ -125,6 +137,11 @@ class Pipeline:
             series_instance_uid=SeriesInstanceUid(report.SeriesInstanceUID),
         )
         outcome = replace(read, report=row, reason=None, destinations=tuple(self._destinations))
+        companions = make_companions(
+            result, instances, reader, report=row.sop_instance_uid, created_at=job.created_at,
+            wanted=self._policy.companions,
+        )  # fmt: skip
+        self._spool.store_companions(row.sop_instance_uid, companions)
         self._spool.store_report(report, job=job, outcome=outcome)
         return outcome
 

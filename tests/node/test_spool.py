@@ -251,6 +251,21 @@ def test_a_report_whose_note_was_not_written_does_not_count(spool: Spool):
     assert spool.reports() == []
 
 
+def test_what_goes_with_a_report_replaces_what_went_with_it(spool: Spool):
+    report = SopInstanceUid("2.25.1")
+    assert spool.companions(report) == []
+    spool.store_companions(report, [report_object(), mr_image()])
+    first, second = spool.companions(report)
+    assert (dcmread(first).Modality, dcmread(second).Modality) == ("SR", "MR")
+    spool.store_companions(report, [mr_image()])
+    (only,) = spool.companions(report)
+    assert dcmread(only).Modality == "MR"
+    only.with_name("00.dcm.1-a.part").write_bytes(b"")
+    assert spool.clean() == 1
+    spool.store_companions(report, [])
+    assert spool.companions(report) == spool.companions(SopInstanceUid("2.25.2")) == []
+
+
 def test_quarantine_keeps_request_and_reason(tmp_path: Path):
     quarantine = Quarantine(tmp_path)
     request = StoreRequest(

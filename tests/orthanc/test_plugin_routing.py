@@ -50,6 +50,15 @@ def test_only_the_nodes_own_reports_are_taken_for_them() -> None:
     )
 
 
+@pytest.mark.parametrize("description", ["MR contrast check, picture", "MR contrast check, flagged"])
+def test_what_goes_with_a_report_is_never_sent(description: str) -> None:
+    picture = replace(REPORT, modality="OT", description=description)
+    assert picture.is_ours
+    assert not picture.is_report
+    assert unwanted(picture, Rules(modalities=("MR", "OT"))) == "it holds no images to read"
+    assert unwanted(replace(picture, manufacturer="SIEMENS"), Rules(modalities=("OT",))) is None
+
+
 NIGHT = Hours(first=time(20), last=time(6))
 NOON = Hours(first=time(12), last=time(13, 30))
 

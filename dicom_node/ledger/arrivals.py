@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Integer, bindparam, case, select, update
 
 from dicom_node.ledger.lifecycle import INITIAL, transition
 from dicom_node.ledger.models import Instance, Series
@@ -17,8 +17,11 @@ _FIND: Final = select(Series.id, Series.state).where(Series.series_uid == bindpa
 _NEW_SERIES: Final = insert_new(Series, Series.id)
 _NEW_INSTANCE: Final = insert_new(Instance, Instance.series_id)
 _WAIT: Final = update(Series).where(Series.id == bindparam("found")).values(due_at=bindparam("due"))
-_TAKE: Final = _WAIT.values(state=bindparam("after"), instances=Series.instances + 1, last_at=bindparam("seen"))
-_TAKE_AFRESH: Final = _TAKE.values(attempts=0, reason=None)
+_SEEN: Final = _WAIT.values(state=bindparam("after"), instances=Series.instances + 1, last_at=bindparam("seen"))
+_GIVEN: Final = bindparam("urgency", type_=Integer)
+_URGENT: Final = case((Series.priority > _GIVEN, _GIVEN), else_=Series.priority)
+_TAKE: Final = _SEEN.values(priority=_URGENT)
+_TAKE_AFRESH: Final = _SEEN.values(attempts=0, reason=None, priority=_GIVEN)
 
 
 class Arrivals(LedgerPart):
@@ -59,7 +62,8 @@ def _record(connection: Connection, instance: ReceivedInstance, now: datetime, d
     if new:
         after = transition(state, "instance")
         statement = _TAKE if after == state else _TAKE_AFRESH
-        connection.execute(statement, {"found": series_id, "due": due_at, "after": after, "seen": now})
+        values = {"found": series_id, "due": due_at, "after": after, "seen": now, "urgency": instance.priority}
+        connection.execute(statement, values)
     elif state == "receiving":  # its sender began again after a break: the rest is still to come
         connection.execute(_WAIT, {"found": series_id, "due": due_at})
 
@@ -76,6 +80,7 @@ def _first(instance: ReceivedInstance, now: datetime, due_at: datetime) -> dict[
         "due_at": due_at,
         "token": 0,
         "attempts": 0,
+        "priority": instance.priority,
     }
 
 

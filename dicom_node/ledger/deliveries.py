@@ -1,34 +1,57 @@
 """The part of the ledger that knows which report still has to get where."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.ledger.lifecycle import transition
-from dicom_node.ledger.models import DeliveryOrder, Reading, Series
+from dicom_node.ledger.models import DeliveryOrder, Reading, Series, Turn
 from dicom_node.ledger.part import LedgerPart, filled, locked
-from dicom_node.ledger.records import Delivery, ReportRow
+from dicom_node.ledger.records import LIVE, Delivery, Priority, ReportRow
+from dicom_node.ledger.turns import take_paced
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid
 
+_PACE: Final = "deliver to "  # with the name of a destination: its turn
 _OPEN = DeliveryOrder.state.in_(("pending", "sending"))
 
 
 class Deliveries(LedgerPart):
     """Deliveries are leased like readings: `next_at` is the next attempt while pending, the end of the lease after."""
 
-    def due_deliveries(self, now: datetime, limit: int) -> list[int]:
-        """Deliveries to be tried, the longest due first."""
-        due = select(DeliveryOrder.id).where(_OPEN, DeliveryOrder.next_at <= now)
+    def due_deliveries(self, now: datetime, limit: int, *, priority: Priority = LIVE) -> list[int]:
+        """Deliveries of a priority to be tried, the longest due first; none to a destination that had its share."""
+        due = select(DeliveryOrder.id).where(_OPEN, DeliveryOrder.priority == priority, DeliveryOrder.next_at <= now)
         with self._transactions.read() as session:
+            paced = session.scalars(select(Turn.name).where(Turn.name.startswith(_PACE), Turn.until > now)).all()
+            if paced:
+                due = due.where(DeliveryOrder.destination.not_in([name.removeprefix(_PACE) for name in paced]))
             return list(session.scalars(due.order_by(DeliveryOrder.next_at).limit(limit)))
 
-    def claim_delivery(self, delivery_id: int, *, owner: str, now: datetime, lease_s: float) -> Delivery | None:
-        """Lease a delivery that is due; None if somebody else has it, it is not due or there is no such delivery."""
+    def claim_delivery(
+        self,
+        delivery_id: int,
+        *,
+        owner: str,
+        now: datetime,
+        lease_s: float,
+        every_s: Mapping[str, float] = MappingProxyType({}),
+    ) -> Delivery | None:
+        """Lease a delivery that is due; None if somebody else has it, it is not due or there is no such delivery.
+
+        A destination in `every_s` gets one delivery in so many seconds on average, whoever claims them, and none beyond
+        that: None. What it did not get in the last `BURST_S` may come at once.
+        """
         due = select(DeliveryOrder).where(DeliveryOrder.id == delivery_id, _OPEN, DeliveryOrder.next_at <= now)
         with self._transactions.write() as session:
             row = session.scalars(due.with_for_update(skip_locked=True)).one_or_none()
             if row is None:
+                return None
+            interval_s = every_s.get(row.destination)
+            if interval_s is not None and not take_paced(session, _PACE + row.destination, now, interval_s):
                 return None
             row.state, row.lease_owner, row.next_at = "sending", owner, now + timedelta(seconds=lease_s)
             row.attempts, row.token = row.attempts + 1, row.token + 1

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from dicom_node.ledger.records import DeliveryState, SeriesState, Verdict
+from dicom_node.ledger.records import LIVE, DeliveryState, Priority, SeriesState, Verdict
 from inference.reading import Status
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -89,9 +89,11 @@ class Series(Base):
     scanner: Mapped[str | None] = mapped_column(String(128))
     gate_distance: Mapped[float | None] = mapped_column(Float)
     reviewed: Mapped[bool | None] = mapped_column(Boolean)
+    priority: Mapped[Priority] = mapped_column(Integer, default=LIVE, server_default="0")
 
     __table_args__ = (
         Index(None, "state", "due_at"),
+        Index(None, "state", "priority", "due_at"),
         Index(None, "state", "lease_until"),
         Index(None, "state", "id"),
         Index(None, "flagged", "id"),
@@ -178,8 +180,22 @@ class DeliveryOrder(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     token: Mapped[int] = mapped_column(Integer)
     reason: Mapped[str | None] = mapped_column(Text)
+    priority: Mapped[Priority] = mapped_column(Integer, default=LIVE, server_default="0")
 
     __table_args__ = (
         UniqueConstraint("reading_id", "destination"),
         Index(None, "state", "next_at"),
+        Index(None, "state", "priority", "next_at"),
     )
+
+
+class Turn(Base):
+    """What only one may do, or what may be done only so often: nobody but its owner takes it before `until`."""
+
+    __tablename__ = "turns"
+
+    name: Mapped[str] = mapped_column(String(160), primary_key=True)
+    owner: Mapped[str | None] = mapped_column(String(128))
+    until: Mapped[datetime] = mapped_column(UtcTime)
+
+    __table_args__ = (Index(None, "until"),)

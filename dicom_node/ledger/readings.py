@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from dicom_node.ledger.lifecycle import SeriesEvent, transition
 from dicom_node.ledger.models import DeliveryOrder, Reading, Series
 from dicom_node.ledger.part import LedgerPart, filled, insert_new, instance_uids, locked
-from dicom_node.ledger.records import FiledReport, Job, Outcome, Profile, instances_digest
+from dicom_node.ledger.records import LATER, LIVE, FiledReport, Job, Outcome, Priority, Profile, instances_digest
 from dicom_node.ledger.reviews import is_reviewed
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 
@@ -22,10 +22,12 @@ _NEW_DELIVERY: Final = insert_new(DeliveryOrder, DeliveryOrder.id)
 class Readings(LedgerPart):
     """Series are leased, read, and read again when they grew, when their reader changed or when somebody asks."""
 
-    def due(self, now: datetime, limit: int) -> list[SeriesInstanceUid]:
-        """Series to be read, the longest due first: received and quiet, or in the hands of an owner who was lost."""
+    def due(self, now: datetime, limit: int, *, priority: Priority = LIVE) -> list[SeriesInstanceUid]:
+        """Series of a priority to be read, the longest due first: received and quiet, or held by an owner who was
+        lost."""
         waiting = select(Series.due_at, Series.series_uid).where(Series.state == "receiving", Series.due_at <= now)
         lost = select(Series.lease_until, Series.series_uid).where(Series.state == "reading", Series.lease_until <= now)
+        waiting, lost = waiting.where(Series.priority == priority), lost.where(Series.priority == priority)
         with self._transactions.read() as session:
             rows = [
                 *session.execute(waiting.order_by(Series.due_at).limit(limit)),
@@ -86,7 +88,7 @@ class Readings(LedgerPart):
             reading = _reading(session, row, (job.instances_digest, job.reader_digest), job.created_at)
             _fill(reading, outcome, now)
             _show(session, row, reading, outcome.profile)
-            undelivered = _order(session, reading, outcome.destinations, now)
+            undelivered = _order(session, reading, outcome.destinations, now, row.priority)
             grew = instances_digest(instance_uids(session, row)) != job.instances_digest
             _end(
                 row,
@@ -127,7 +129,7 @@ class Readings(LedgerPart):
             reading = _reading(session, row, key, filed.created_at)
             reading.predecessor_uid = filed.predecessor_uid
             _fill(reading, filed.outcome, filed.created_at)
-            owed = _order(session, reading, filed.outcome.destinations, now)
+            owed = _order(session, reading, filed.outcome.destinations, now, row.priority)
             complete = instances_digest(instance_uids(session, row)) == filed.instances_digest
             if complete and row.state in ("receiving", "read", "answered"):
                 _show(session, row, reading, filed.outcome.profile)
@@ -145,10 +147,11 @@ class Readings(LedgerPart):
                 return False
             if row.state != "reading":
                 _end(row, "requested", due_at=now)
+                row.priority = LIVE
             return True
 
     def reread(self, reader_digest: str, *, now: datetime, limit: int) -> int:
-        """Make at most `limit` series due, newest first, that another reader read or failed at; how many there were."""
+        """Make at most `limit` series due later, newest first, that another reader read or failed at; how many."""
         outdated = (
             select(Series)
             .where(Series.state.in_(("read", "answered", "quarantined")))
@@ -161,6 +164,7 @@ class Readings(LedgerPart):
             rows = session.scalars(outdated).all()
             for row in rows:
                 _end(row, "reader-changed", due_at=now)
+                row.priority = LATER
             return len(rows)
 
 
@@ -239,9 +243,11 @@ def _show(session: Session, row: Series, reading: Reading, profile: Profile | No
     row.reviewed = is_reviewed(session, reading)
 
 
-def _order(session: Session, reading: Reading, destinations: tuple[str, ...], now: datetime) -> bool:
+def _order(
+    session: Session, reading: Reading, destinations: tuple[str, ...], now: datetime, priority: Priority
+) -> bool:
     """Owe the report to each destination, once; whether any delivery of this reading is still owed."""
-    fresh = {"state": "pending", "attempts": 0, "created_at": now, "next_at": now, "token": 0}
+    fresh = {"state": "pending", "attempts": 0, "created_at": now, "next_at": now, "token": 0, "priority": priority}
     rows = [{"reading_id": reading.id, "destination": name, **fresh} for name in destinations]
     for row in rows:
         session.execute(_NEW_DELIVERY[session.get_bind().dialect.name], row)

@@ -18,7 +18,10 @@ SeriesState = Literal["receiving", "reading", "read", "answered", "quarantined"]
 DeliveryState = Literal["pending", "sending", "delivered", "dead"]
 Work = Literal["reading", "delivery"]
 Verdict = Literal["confirmed", "rejected", "corrected"]
+Priority = Literal[0, 1]  # smaller goes first
 
+LIVE: Final[Priority] = 0  # somebody waits for it
+LATER: Final[Priority] = 1  # archives, and what another reader read before: never in the way of the others
 CONTRAST: Final = "contrast"  # the subject of a review that judges what the image shows, and no finding
 
 
@@ -33,6 +36,7 @@ class ReceivedInstance:
     modality: str | None = None  # Modality (0008,0060)
     calling_aet: str | None = None  # None: not received over DICOM
     size_bytes: int = 0
+    priority: Priority = LIVE  # of its series; one instance that is live makes it live
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,8 @@ from dicom_node.ledger.queries import Queries
 from dicom_node.ledger.readings import Readings
 from dicom_node.ledger.reviews import Reviews
 from dicom_node.ledger.statistics import Statistics
+from dicom_node.ledger.turns import Turns
 
 
-class Ledger(Arrivals, Readings, Deliveries, Reviews, Queries, Statistics):
+class Ledger(Arrivals, Readings, Deliveries, Reviews, Queries, Statistics, Turns):
     """Which instances arrived, what is due, who reads it, what became of it and where that still has to go."""

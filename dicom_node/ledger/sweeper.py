@@ -7,33 +7,35 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from dicom_node.errors import LedgerUnavailableError
+from dicom_node.ledger.records import LATER, LIVE, Priority
 from inference.identifiers import SeriesInstanceUid
 
 log = logging.getLogger(__name__)
 
+_PRIORITIES: Final = (LIVE, LATER)
 _BATCH: Final = 64  # of each kind a sweep; more would only wait in the queue
 
 
 class Due(Protocol):
     """The part of the ledger that knows what is due."""
 
-    def due(self, now: datetime, limit: int) -> list[SeriesInstanceUid]:
-        """Series to be read."""
+    def due(self, now: datetime, limit: int, *, priority: Priority) -> list[SeriesInstanceUid]:
+        """Series of a priority to be read."""
         ...
 
-    def due_deliveries(self, now: datetime, limit: int) -> list[int]:
-        """Deliveries to be tried."""
+    def due_deliveries(self, now: datetime, limit: int, *, priority: Priority) -> list[int]:
+        """Deliveries of a priority to be tried."""
         ...
 
 
 class Submit(Protocol):
     """Where work goes; being given the same key twice is harmless."""
 
-    def read(self, series: SeriesInstanceUid) -> None:
+    def read(self, series: SeriesInstanceUid, priority: Priority) -> None:
         """Have a series read."""
         ...
 
-    def deliver(self, delivery_id: int) -> None:
+    def deliver(self, delivery_id: int, priority: Priority) -> None:
         """Have a delivery tried."""
         ...
 
@@ -63,14 +65,16 @@ class Sweeper:
         self._woken.set()
 
     def sweep(self) -> int:
-        """Submit what is due; how much that was. Raises LedgerUnavailableError."""
-        now = self._clock()
-        series, deliveries = self._ledger.due(now, _BATCH), self._ledger.due_deliveries(now, _BATCH)
-        for uid in series:
-            self._submit.read(uid)
-        for delivery_id in deliveries:
-            self._submit.deliver(delivery_id)
-        return len(series) + len(deliveries)
+        """Submit what is due, the urgent first; how much that was. Raises LedgerUnavailableError."""
+        now, series, deliveries = self._clock(), 0, 0
+        for priority in _PRIORITIES:
+            for uid in self._ledger.due(now, _BATCH - series, priority=priority):
+                self._submit.read(uid, priority)
+                series += 1
+            for delivery_id in self._ledger.due_deliveries(now, _BATCH - deliveries, priority=priority):
+                self._submit.deliver(delivery_id, priority)
+                deliveries += 1
+        return series + deliveries
 
     def _run(self) -> None:
         while not self._stopped.is_set():

@@ -7,12 +7,13 @@ counts the attempts and holds the lease. So a message that is lost, repeated or 
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import kombu.exceptions
 import redis.exceptions
 from celery import Celery
 
+from dicom_node.ledger.records import LATER, LIVE, Priority
 from dicom_node.work.dispatch import Tasks
 from inference.identifiers import SeriesInstanceUid, is_uid
 
@@ -31,7 +32,8 @@ def make_app(broker_url: str, *, visibility_timeout_s: float) -> Celery:
     app.conf.update(
         accept_content=["json"],
         broker_connection_retry_on_startup=True,
-        broker_transport_options={**options, "max_retries": 0},
+        # Redis has no priorities: each is a list of its own, and workers look into them in this order.
+        broker_transport_options={**options, "max_retries": 0, "priority_steps": [LIVE, LATER]},
         result_backend=None,
         task_acks_late=True,
         task_ignore_result=True,
@@ -69,28 +71,28 @@ class CeleryDispatcher:
 
     def __init__(self, app: Celery, *, resend_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._app, self._resend_s, self._monotonic = app, resend_s, monotonic
-        self._sent: dict[tuple[str, Any], float] = {}
+        self._sent: dict[tuple[str, str | int, Priority], float] = {}
 
-    def read(self, series: SeriesInstanceUid) -> None:
+    def read(self, series: SeriesInstanceUid, priority: Priority) -> None:
         """Put the series on queue `read`."""
-        self._send(READ, series)
+        self._send(READ, series, priority)
 
-    def deliver(self, delivery_id: int) -> None:
+    def deliver(self, delivery_id: int, priority: Priority) -> None:
         """Put the delivery on queue `deliver`."""
-        self._send(DELIVER, delivery_id)
+        self._send(DELIVER, delivery_id, priority)
 
     def close(self) -> None:
         """Let the connections go; what was sent stays in the broker."""
         self._app.close()
 
-    def _send(self, task: str, key: str | int) -> None:
+    def _send(self, task: str, key: str | int, priority: Priority) -> None:
         now = self._monotonic()
         self._sent = {sent: at for sent, at in self._sent.items() if now - at < self._resend_s}
-        if (task, key) in self._sent:
+        if (task, key, priority) in self._sent:
             return
         try:
-            self._app.send_task(task, args=[key], retry=False)
+            self._app.send_task(task, args=[key], priority=priority, retry=False)
         except _BROKER_ERRORS:
             log.warning("broker not reachable, the sweeper will submit again", extra={"task": task})
             return
-        self._sent[task, key] = now
+        self._sent[task, key, priority] = now

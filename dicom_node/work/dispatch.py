@@ -4,12 +4,15 @@ A dispatcher may forget, repeat or lose what it was given: the job is a row in t
 what is still due. Tasks carry keys, never data.
 """
 
+import heapq
+import itertools
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from dicom_node.ledger.records import Priority
 from inference.identifiers import SeriesInstanceUid
 
 log = logging.getLogger(__name__)
@@ -28,13 +31,13 @@ class Tasks(Protocol):
 
 
 class Dispatcher(Protocol):
-    """Takes keys now, has the work done some time."""
+    """Takes keys now, has the work done some time; what has a smaller priority goes first."""
 
-    def read(self, series: SeriesInstanceUid) -> None:
+    def read(self, series: SeriesInstanceUid, priority: Priority) -> None:
         """Have `series` read; never blocks and never raises."""
         ...
 
-    def deliver(self, delivery_id: int) -> None:
+    def deliver(self, delivery_id: int, priority: Priority) -> None:
         """Have a delivery tried; never blocks and never raises."""
         ...
 
@@ -56,46 +59,80 @@ class ThreadDispatcher:
     ) -> None:
         """`done` is called after each reading: its deliveries are due by then."""
         self._tasks, self._done = tasks, done
-        self._readers = ThreadPoolExecutor(read_threads, thread_name_prefix="read")
-        self._deliverers = ThreadPoolExecutor(deliver_threads, thread_name_prefix="deliver")
-        self._running: set[tuple[str, object]] = set()
-        self._lock = threading.Lock()
+        self._readers = _Threads(read_threads, name="read")
+        self._deliverers = _Threads(deliver_threads, name="deliver")
 
-    def read(self, series: SeriesInstanceUid) -> None:
+    def read(self, series: SeriesInstanceUid, priority: Priority) -> None:
         """Queue a reading unless the same series is already queued or running here."""
-        self._submit(self._readers, "read", series, lambda: self._read(series))
+        self._readers.submit(series, priority, lambda: self._read(series))
 
-    def deliver(self, delivery_id: int) -> None:
+    def deliver(self, delivery_id: int, priority: Priority) -> None:
         """Queue a delivery unless it is already queued or running here."""
-        self._submit(self._deliverers, "deliver", delivery_id, lambda: self._tasks.deliver(delivery_id))
+        self._deliverers.submit(delivery_id, priority, lambda: self._tasks.deliver(delivery_id))
 
     def close(self) -> None:
         """Wait for running tasks; what waits stays due in the ledger."""
-        for pool in (self._readers, self._deliverers):
-            pool.shutdown(wait=True, cancel_futures=True)
+        for threads in (self._readers, self._deliverers):
+            threads.close()
 
     def _read(self, series: SeriesInstanceUid) -> None:
         self._tasks.read(series)
         self._done()
 
-    def _submit(self, pool: ThreadPoolExecutor, task: str, key: object, run: Callable[[], None]) -> None:
-        with self._lock:
-            if (task, key) in self._running:
+
+@dataclass(frozen=True, order=True)
+class _Waiting:
+    """Something to do: by priority, then in the order it came."""
+
+    priority: int
+    number: int
+    key: object = field(compare=False)
+    run: Callable[[], None] = field(compare=False)
+
+
+class _Threads:
+    """Threads that do one thing of each key at a time, the most urgent first."""
+
+    def __init__(self, count: int, *, name: str) -> None:
+        self._name = name
+        self._waiting: list[_Waiting] = []  # a heap
+        self._keys: set[object] = set()  # of what waits or runs
+        self._numbers = itertools.count()
+        self._closed = False
+        self._changed = threading.Condition()
+        self._threads = [threading.Thread(target=self._work, name=f"{name}-{number}") for number in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, key: object, priority: Priority, run: Callable[[], None]) -> None:
+        """Have `run` called, unless something of this key waits or runs, or these threads were closed."""
+        with self._changed:
+            if self._closed or key in self._keys:
                 return
-            self._running.add((task, key))
-        try:
-            pool.submit(self._run, task, key, run)
-        except RuntimeError:  # the pool was closed between two sweeps: the row stays due
-            self._forget(task, key)
+            self._keys.add(key)
+            heapq.heappush(self._waiting, _Waiting(priority, next(self._numbers), key, run))
+            self._changed.notify()
 
-    def _run(self, task: str, key: object, run: Callable[[], None]) -> None:
-        try:
-            run()
-        except Exception:
-            log.exception("task failed", extra={"task": task})
-        finally:
-            self._forget(task, key)
+    def close(self) -> None:
+        """Drop what waits and return once nothing runs."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
-    def _forget(self, task: str, key: object) -> None:
-        with self._lock:
-            self._running.discard((task, key))
+    def _work(self) -> None:
+        while (task := self._next()) is not None:
+            try:
+                task.run()
+            except Exception:
+                log.exception("task failed", extra={"task": self._name})
+            finally:
+                with self._changed:
+                    self._keys.discard(task.key)
+
+    def _next(self) -> _Waiting | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            return heapq.heappop(self._waiting) if self._waiting else None

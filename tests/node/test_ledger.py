@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event, text
 from dicom_node.errors import LedgerUnavailableError, SettingsError
 from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
-from dicom_node.ledger.records import Job, Outcome, ReceivedInstance, ReportRow, instances_digest
+from dicom_node.ledger.records import LATER, Job, Outcome, ReceivedInstance, ReportRow, instances_digest
 from dicom_node.ledger.store import Ledger
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 
@@ -244,7 +244,7 @@ def test_another_reader_reads_again(ledger: Ledger):
         ledger.finish(claim(ledger, 0, series=series), outcome(f"2.25.{series}"), now=at(1))
     assert ledger.reread("r1", now=at(5), limit=9) == 0
     assert ledger.reread("r2", now=at(5), limit=1) == 1
-    assert ledger.due(at(5), 9) == ["1.2"]
+    assert ledger.due(at(5), 9, priority=LATER) == ["1.2"]
     job = claim(ledger, 5, series="1.2", reader="r2")
     assert (job.created_at, job.predecessor_uid) == (at(5), "2.25.1.2")
     ledger.finish(job, outcome("2.25.7"), now=at(6))

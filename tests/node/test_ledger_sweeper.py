@@ -4,6 +4,7 @@ import threading
 from datetime import UTC, datetime
 
 from dicom_node.errors import LedgerUnavailableError
+from dicom_node.ledger.records import LATER, LIVE, Priority
 from dicom_node.ledger.sweeper import Sweeper
 from inference.identifiers import SeriesInstanceUid
 from peers import wait_for
@@ -19,31 +20,35 @@ class Double:
         self.submitted: list[object] = []
         self.asked = 0
 
-    def due(self, now: datetime, limit: int) -> list[SeriesInstanceUid]:
-        self.asked += 1
+    def due(self, now: datetime, limit: int, *, priority: Priority) -> list[SeriesInstanceUid]:
         if self.broken.is_set():
+            self.asked += 1
             raise LedgerUnavailableError("locked")
-        assert (now, limit > 0) == (NOW, True)
+        assert now == NOW
+        if priority == LATER:
+            assert limit == 64 - 2, "what is live leaves so much room"
+            return [SeriesInstanceUid("1.1")]
+        self.asked += 1
         return [SeriesInstanceUid("1.2"), SeriesInstanceUid("1.3")]
 
-    def due_deliveries(self, now: datetime, limit: int) -> list[int]:
-        return [7]
+    def due_deliveries(self, now: datetime, limit: int, *, priority: Priority) -> list[int]:
+        return [7] if priority == LATER else [8]
 
-    def read(self, series: SeriesInstanceUid) -> None:
-        self.submitted.append(series)
+    def read(self, series: SeriesInstanceUid, priority: Priority) -> None:
+        self.submitted.append((series, priority))
 
-    def deliver(self, delivery_id: int) -> None:
-        self.submitted.append(delivery_id)
+    def deliver(self, delivery_id: int, priority: Priority) -> None:
+        self.submitted.append((delivery_id, priority))
 
 
 def sweeper(double: Double, interval_s: float) -> Sweeper:
     return Sweeper(double, double, clock=lambda: NOW, interval_s=interval_s)
 
 
-def test_a_sweep_submits_what_is_due():
+def test_a_sweep_submits_what_is_due_and_the_live_first():
     double = Double()
-    assert sweeper(double, 1).sweep() == 3
-    assert double.submitted == ["1.2", "1.3", 7]
+    assert sweeper(double, 1).sweep() == 5
+    assert double.submitted == [("1.2", LIVE), ("1.3", LIVE), (8, LIVE), ("1.1", LATER), (7, LATER)]
 
 
 def test_it_sweeps_at_once_at_its_interval_and_when_woken():

@@ -1,17 +1,22 @@
 """The schema that migrations make is the schema that the models mean."""
 
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
 from dicom_node.errors import SettingsError
+from dicom_node.ledger import migrations
 from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
 from dicom_node.ledger.models import Base
+from dicom_node.ledger.store import Ledger
 
 
 def test_an_empty_database_becomes_what_the_models_mean(engine: Engine):
@@ -33,6 +38,25 @@ def test_migrating_again_keeps_what_is_there(engine: Engine):
     migrate(engine)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT series_uid FROM series")).scalars().all() == ["1.2"]
+
+
+def test_a_ledger_of_the_revision_before_is_taken_over_with_what_it_holds(engine: Engine):
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "-1")
+        connection.execute(
+            text(
+                "INSERT INTO series (study_uid, series_uid, state, instances, first_at, last_at, due_at, token,"
+                " attempts) VALUES ('1', '1.2', 'receiving', 1, 0, 0, 0, 0, 0)"
+            )
+        )
+    migrate(engine)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    assert Ledger(engine).due(datetime(2026, 1, 1, tzinfo=UTC), 9) == ["1.2"]
 
 
 def test_processes_that_start_together_migrate_once(database_url: str):

@@ -140,8 +140,8 @@ def test_a_destination_that_was_away_gets_its_report_when_it_is_back(tmp_path: P
         storescu(node, study)
         wait_for(lambda: node.query("SELECT reason FROM deliveries WHERE reason IS NOT NULL"), what="a failed delivery")
         with storescp(tmp_path / "second", port=peer.port) as back:
-            wait_for(lambda: len(back.files()) == 1, what="the report")
-        assert node.query("SELECT state FROM deliveries") == [("delivered",)]
+            wait_for(lambda: node.query("SELECT state FROM deliveries") == [("delivered",)], what="the delivery")
+            assert len(back.files()) == 1
 
 
 def test_the_log_names_no_patient(tmp_path: Path, destination: StoreScp) -> None:

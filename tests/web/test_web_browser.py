@@ -3,17 +3,23 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from dicom_node.ledger.records import Profile
+from dicom_node.settings import WebSettings
+from dicom_node.web.accounts import Accounts, AccountsFile, UserEntry, hash_password
+from inference.identifiers import SeriesInstanceUid
 from inference.reading import Inconsistency
 from peers import program
 from reading_factory import contrast, finding, read_stack
-from web_node import Node, images
+from web_node import Node, images, make_site, served
 
 pytestmark = pytest.mark.peer("chromium")
 
+PASSWORD = "correct horse battery"
 FLAGGED = Inconsistency(score=0.99, p_value=0.004, flagged=True)
 
 
@@ -51,13 +57,18 @@ def looking(browser: Browser, node: Node, *, width: int = 1180, scheme: str = "l
 @pytest.fixture
 def flagged(node: Node) -> str:
     """A series to be checked, among others that are clean."""
+    return a_flagged_one(node)
+
+
+def a_flagged_one(node: Node) -> str:
     for seed in range(3):
         node.read(images(seed=seed))
     shown = images(6, seed="flagged")
     node.keep(shown)
     header = {"EchoTime_ms": 0.098, "RepetitionTime_ms": 4000.0, "SeriesDescription_contrast": "T1"}
     stack = read_stack(shown, inconsistency=FLAGGED, findings=(finding(),), header=header, contrast=contrast())
-    return node.read(shown, [stack]).series_instance_uid
+    profile = Profile(status="read", scanner="Prisma MR1", gate_distance=None)
+    return node.read(shown, [stack], profile=profile).series_instance_uid
 
 
 def test_a_person_finds_the_flagged_series_looks_and_has_it_read_again(
@@ -83,6 +94,68 @@ def test_a_person_finds_the_flagged_series_looks_and_has_it_read_again(
         page.wait_for_url(f"**/series/{flagged}")
         assert page.get_by_text("waiting to be read").is_visible()
         assert page.get_by_role("button", name="Read again").is_disabled()
+
+
+def test_a_person_signs_in_rejects_confirms_corrects_and_sees_it_counted(browser: Browser, tmp_path: Path) -> None:
+    accounts = Accounts(tmp_path / "accounts.yaml")
+    accounts.write(AccountsFile(users={"anna": UserEntry(role="reviewer", password=hash_password(PASSWORD))}))
+    site = make_site(tmp_path, settings=WebSettings(sign_in="accounts"))
+    with served(site) as node, looking(browser, node) as page:
+        flagged = a_flagged_one(node)
+        page.goto("/?flagged=true")
+        page.get_by_label("Name").fill("anna")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/?flagged=true")
+        assert page.get_by_text("anna, reviewer").is_visible()
+        # The flagged one that nobody judged yet, by the link and the filters that are there for it.
+        page.get_by_role("link", name="Flagged").click()
+        page.get_by_role("combobox", name="Read", exact=True).select_option("read")
+        page.get_by_label("Scanner").select_option("Prisma MR1")
+        page.get_by_role("button", name="Show").click()
+        assert page.locator("tbody tr").count() == 1
+        page.locator("tbody a").click()
+        page.wait_for_url(f"**/series/{flagged}")
+        assert page.get_by_text("TEST").first.is_visible(), "whose series it is"
+        finding = page.get_by_role("form", name="Judge echo-time-unit")
+        shown = page.get_by_role("form", name="Judge contrast: T2")
+        finding.get_by_role("button", name="Reject").click()
+        page.get_by_text("rejected").wait_for()
+        shown.get_by_role("button", name="Confirm").click()
+        page.get_by_text("confirmed").wait_for()
+        shown.get_by_label("What it is").select_option("PROTON_DENSITY")
+        shown.get_by_role("button", name="Correct").click()
+        page.get_by_text("corrected: PROTON_DENSITY").wait_for()
+        assert page.get_by_text("anna, 2026-01-02").count() == 2
+        page.get_by_role("link", name="Model").click()
+        counted = {
+            row.locator("td").first.inner_text(): row.locator("td.number").all_inner_texts() for row in rows(page)
+        }
+        heads = page.locator("th.number").all_inner_texts()[:3]
+        assert {name: dict(zip(heads, numbers, strict=True)) for name, numbers in counted.items()} == {
+            "contrast": {"confirmed": "0", "rejected": "0", "corrected": "1"},
+            "echo-time-unit": {"confirmed": "0", "rejected": "1", "corrected": "0"},
+        }
+        page.get_by_role("link", name="Flagged").click()
+        assert page.get_by_text("No series like this").is_visible(), "it is judged by now"
+        page.get_by_label("Judged").select_option("by somebody")
+        page.get_by_role("button", name="Show").click()
+        assert page.locator("tbody tr").count() == 1
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url("**/sign-in")
+        record = site.ledger.series(SeriesInstanceUid(flagged))
+        assert record is not None
+        said = [(one.subject, one.verdict, one.correction, one.user) for one in record.reviews]
+        assert said == [
+            ("echo-time-unit", "rejected", None, "anna"),
+            ("contrast", "confirmed", None, "anna"),
+            ("contrast", "corrected", "PROTON_DENSITY", "anna"),
+        ]
+
+
+def rows(page: Page) -> list[Locator]:
+    """Rows of the first table."""
+    return page.locator("table").first.locator("tbody tr").all()
 
 
 def record_report(node: Node, series: str) -> str:

@@ -11,9 +11,12 @@ import csv
 import json
 import logging
 import math
+import os
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -25,21 +28,30 @@ from inference.fields import field_table as stored_table
 from training import bundle_finish as last
 from training import clean_series, simulated_cache
 from training.bundle_card import about
-from training.bundle_data import Classes, MixedSamples, RealSlice, classes_of, read_real, real_share, simulated_share
+from training.bundle_data import (
+    Classes,
+    MixedSamples,
+    RealSlice,
+    classes_of,
+    read_real,
+    real_share,
+    simulated_share,
+    strange_share,
+)
 from training.bundle_train import embed, train_captions, train_images
 from training.export.bundle import export
 from training.files import write_json
 from training.models.build import Built, build
 from training.models.inputs import field_table
 from training.recipe import Recipe, load_recipe
-from training.simulate.stream import StreamSpec
 from training.train.checkpoint import Trained
 
 log = logging.getLogger(__name__)
 
 RECIPE: Final = "bundle"
-CACHE_PX: Final = 128  # of stored slices; training cuts and scales them to the size of the model
-REAL_SHARE: Final = 1 / 3  # of a batch
+REAL_SHARE: Final = 1 / 4  # of a batch
+STRANGE_SHARE: Final = 1 / 12  # of a batch, beside it
+OBJECT_MINUTES: Final = 1 / 12  # of the time that is spent on simulation
 HELD_OUT_EVERY: Final = 5  # about one group of real slices in so many is kept from training
 EMBEDDED_STEPS: Final = 60  # batches whose embeddings the metadata tower learns from
 TEMPERED_ON: Final = 220  # clean series; the others of the folder calibrate the alarms
@@ -59,6 +71,11 @@ class Run:
     def cache(self) -> Path:
         """Simulated slices to train on."""
         return self.folder / "cache" / "train"
+
+    @property
+    def objects(self) -> Path:
+        """Simulated slices of test objects."""
+        return self.folder / "cache" / "objects"
 
     @property
     def clean(self) -> Path:
@@ -82,11 +99,20 @@ def held_out_groups(slices: Sequence[RealSlice]) -> frozenset[str]:
 
 
 def simulate(run: Run, *, minutes: float, series: int) -> None:
-    """Fill the cache to train on, and write clean series of anatomy that training never sees."""
-    spec = StreamSpec(size_px=CACHE_PX, slices=3, head_share=0.5, oversampling=1.0, sub_slices=3)
-    stream = simulated_cache.stream_of(1, run.labels, spec, held_out=False)
-    for path in simulated_cache.fill(run.cache, stream, minutes=minutes, steps=100000):
-        log.debug("wrote %s", path)
+    """Fill the caches to train on, a process a core, and write clean series of anatomy that training never sees."""
+    cores = os.cpu_count() or 1
+    caches = [(run.cache, number, minutes * (1 - OBJECT_MINUTES), ()) for number in range(1, cores + 1)]
+    caches += [(run.objects, number, minutes * OBJECT_MINUTES, ("--objects",)) for number in range(1, cores + 1)]
+    labels = () if run.labels is None else ("--labels", str(run.labels))
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        filled = [
+            pool.submit(
+                simulated_cache.main, [str(folder), "--seed", str(seed), "--minutes", str(spent), *more, *labels]
+            )
+            for folder, seed, spent, more in caches
+        ]
+        for one in filled:
+            one.result()
     for name, seed, heads in (("calibration", 2001, CALIBRATION_HEADS), ("test", 3001, TEST_HEADS)):
         source = clean_series.CleanSeries(seed=seed, heads=clean_series.heads(run.labels, heads))
         clean_series.write(source, run.clean.with_name(name), count=series)
@@ -101,8 +127,8 @@ class Start:
     classes: Classes
 
 
-def start(run: Run, recipe: Recipe) -> Start:
-    """An untrained model, the cache and the real slices whose group is not held out."""
+def start(run: Run, recipe: Recipe, *, strange: bool) -> Start:
+    """An untrained model, the cache and the real slices whose group is not held out; `strange` images too or not."""
     seen, held_out = _real(run, recipe)
     cache = simulated_cache.read(run.cache)
     log.info("slices: %d simulated, %d real (%d held out)", len(cache.images), len(seen), len(held_out))
@@ -116,6 +142,9 @@ def start(run: Run, recipe: Recipe) -> Start:
     known = [caption for share in shares for caption in share.captions]
     metadata = recipe.model.metadata
     table = field_table(known, metadata.fields, min_count=metadata.vocabulary_min_count)
+    if strange:
+        size, count = recipe.model.image.size_px, round(recipe.data.batch_size * STRANGE_SHARE)
+        shares.append(strange_share(simulated_cache.read(run.objects), cache, count, size_px=size, spec=spec))
     torch.manual_seed(recipe.seed)
     samples = MixedSamples(shares, classes, pixels=recipe.pixels, seed=recipe.seed)
     return Start(built=build(recipe.model, table), samples=samples, classes=classes)
@@ -123,13 +152,13 @@ def start(run: Run, recipe: Recipe) -> Start:
 
 def images(run: Run, recipe: Recipe) -> None:
     """Train the image tower."""
-    begun = start(run, recipe)
+    begun = start(run, recipe, strange=True)
     train_images(begun.built, begun.samples, begun.classes, recipe, run.image_tower)
 
 
 def captions(run: Run, recipe: Recipe) -> None:
     """Train the metadata tower on the embeddings of the image tower."""
-    built, samples = (begun := start(run, recipe)).built, begun.samples
+    built, samples = (begun := start(run, recipe, strange=False)).built, begun.samples
     built.model.image.load_state_dict(torch.load(run.image_tower, weights_only=True))
     embeddings, drawn = embed(built, samples, first=recipe.optimiser.steps, steps=EMBEDDED_STEPS)
     train_captions(built, embeddings, drawn, recipe)

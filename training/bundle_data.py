@@ -40,6 +40,10 @@ _FAT_SHOWS: Final = frozenset({labels.T1, labels.T2, labels.PROTON_DENSITY})
 _DIFFUSION_SHOWS_S_MM2: Final = 50.0
 
 
+STRANGE: Final = "strange"  # the kind of test objects and scrambled images, which claim nothing
+_NOTHING: Final = Caption()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RealSlice:
     """One row of a folder of real slices."""
@@ -198,9 +202,10 @@ def kind_of(protocol: str, caption: Caption) -> str:
 
 
 def classes_of(cache: CachedSlices) -> Classes:
-    """The kinds that a cache holds."""
+    """The kinds that a cache holds, and the one that stands for whatever is no series of a patient."""
     pairs = zip(cache.protocols, cache.captions, strict=True)
-    return Classes({f"{kind_of(protocol, caption)}|{shown(caption)}": shown(caption) for protocol, caption in pairs})
+    kinds = {f"{kind_of(protocol, caption)}|{shown(caption)}": shown(caption) for protocol, caption in pairs}
+    return Classes({**kinds, STRANGE: shown(_NOTHING)})
 
 
 def _some_words_unknown(captions: Sequence[Caption], rng: np.random.Generator) -> list[Caption]:
@@ -254,3 +259,33 @@ def real_share(slices: Sequence[RealSlice], count: int, classes: Classes, spec: 
     return Share(
         images=images, captions=captions, kinds=[None] * len(slices), count=count if slices else 0, augment=spec
     )
+
+
+def strange_share(objects: CachedSlices, cache: CachedSlices, count: int, *, size_px: int, spec: AugmentSpec) -> Share:
+    """Test objects, and as many slices of people cut into tiles and put together wrongly.
+
+    An encoder that has never been shown such images puts them among those of people, where no gate can tell them.
+    """
+    rng = np.random.default_rng(0)
+    chosen = rng.choice(len(cache.images), size=min(len(cache.images), len(objects.images)), replace=False)
+    scrambled = np.stack([_scrambled(cache.images[index], rng) for index in chosen])
+    images = resized(np.concatenate([objects.images, scrambled]), size_px)
+    return Share(
+        images=images, captions=[_NOTHING] * len(images), kinds=[STRANGE] * len(images), count=count, augment=spec
+    )
+
+
+def _scrambled(image: UInt8[np.ndarray, "s s"], rng: np.random.Generator) -> UInt8[np.ndarray, "s s"]:
+    """The tiles of an image in another order, each in one of eight positions."""
+    tiles = int(rng.choice([2, 4, 8, 16]))
+    side = image.shape[0] // tiles
+    places = [
+        (slice(y, y + side), slice(x, x + side))
+        for y in range(0, tiles * side, side)
+        for x in range(0, tiles * side, side)
+    ]
+    mixed = np.zeros_like(image)
+    for target, source in zip(places, rng.permutation(len(places)), strict=True):
+        tile = np.rot90(image[places[source]], int(rng.integers(4)))
+        mixed[target] = tile.T if rng.random() < 0.5 else tile
+    return mixed

@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "test": ("training.evaluate.command", "Measure retrieval, probes and parameter errors on held-out slices."),
     "export": ("training.export.command", "Write a trained model as a bundle that a node reads."),
     "import": ("training.importer.command", "Make a bundle of an open_clip-style checkpoint."),
-    "benchmark": ("training.benchmark", "Measure a bundle on series with known truth."),
+    "benchmark": ("training.benchmark.command", "Measure a bundle on series with known truth."),
 }
 
 

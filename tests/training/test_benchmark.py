@@ -9,9 +9,14 @@ from click.testing import CliRunner
 
 import tiny_bundle
 from dicom_factory import write_series
-from training.benchmark import command
-from training.benchmark_figures import auroc, share
-from training.benchmark_truth import read_truth
+from inference.bundle import open_bundle
+from inference.model import load_model
+from inference.read import Reader
+from training.benchmark.command import command
+from training.benchmark.header_only import compare
+from training.benchmark.observe import observe
+from training.benchmark.shares import auroc, share
+from training.benchmark.truth import read_truth
 from training.errors import RefusedError
 
 
@@ -47,24 +52,54 @@ def test_folder_without_truth_is_refused(tmp_path: Path) -> None:
         read_truth(tmp_path)
 
 
-def test_phantoms_of_the_signal_equation_are_read_and_reported(tmp_path: Path) -> None:
-    bundle = tiny_bundle.write(tmp_path / "tiny").folder
-    data = tmp_path / "phantoms"
+def _phantoms(folder: Path, *, truths: dict[int, str]) -> Path:
+    """Series of T1, T2 and FLAIR phantoms with right headers; `truths` replaces what the table calls them."""
     rows = []
-    for number, contrast in enumerate(("T1", "T2", "T2")):
+    for number, contrast in enumerate(("T1", "T2", "FLUID_ATTENUATED") * 2):
         datasets = tiny_bundle.dicom(tiny_bundle.protocol(contrast), slices=3, seed=number)
-        write_series(datasets, data / str(number))
-        truth = "T1" if number == 2 else contrast  # the last one is called what it is not
+        write_series(datasets, folder / str(number))
+        truth = truths.get(number, contrast)
         rows.append([number, datasets[0].SeriesInstanceUID, truth, "False", "False", "head", "test"])
-    with (data / "truth.csv").open("w", newline="") as file:
+    with (folder / "truth.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
             ["series", "SeriesInstanceUID", "contrast", "post_contrast", "fat_suppressed", "region", "protocol"]
         )
         writer.writerows(rows)
-    done = CliRunner().invoke(command, [str(data), "--bundle", str(bundle), "--out", str(tmp_path / "out")])
+    return folder
+
+
+def test_phantoms_of_the_signal_equation_are_read_and_reported(tmp_path: Path) -> None:
+    bundle = tiny_bundle.write(tmp_path / "tiny").folder
+    data, out = _phantoms(tmp_path / "phantoms", truths={1: "T1"}), tmp_path / "out"  # one is called what it is not
+    done = CliRunner().invoke(
+        command, [str(data), "--bundle", str(bundle), "--out", str(out), "--corrupt", "6", "--alarm-rate", "0.05"]
+    )
     assert done.exit_code == 0, done.output
-    found = json.loads((tmp_path / "out" / "benchmark.json").read_text())["data"]["phantoms"]["contrast"]
-    assert found["series"] == 3
-    assert (found["right"]["count"], found["right"]["total"]) == (2, 3)
-    assert "2: T1 read as T2" in (tmp_path / "out" / "benchmark.md").read_text()
+    found = json.loads((out / "benchmark.json").read_text())["data"]["phantoms"]
+    assert found["contrast"]["series"] == 6
+    assert (found["contrast"]["right"]["count"], found["contrast"]["right"]["total"]) == (5, 6)
+    assert found["abstention_curve"][0] == {"probability": 0.0, "stacks": 6, "answered": 6, "right": 5}
+    assert found["estimates"]["EchoTime"]["stacks"] == 6
+    assert found["estimates"]["EchoTime"]["median_factor"] < 1.5
+    assert found["corruptions"]["te-in-seconds"]["auroc"] == 1.0
+    assert found["corruptions"]["swap-header"]["auroc"] > 0.8
+    assert "1: T1 read as T2" in (out / "benchmark.md").read_text()
+    assert {path.name for path in out.glob("*.svg")} == {
+        f"phantoms-{kind}.svg" for kind in ("confusion", "abstention", "corruptions")
+    }
+
+
+def test_what_another_program_says_of_the_same_series_is_counted_by_its_words(tmp_path: Path) -> None:
+    bundle = tiny_bundle.write(tmp_path / "tiny").folder
+    data = _phantoms(tmp_path / "phantoms", truths={})
+    observed = observe(data, read_truth(data), Reader(model=load_model(open_bundle(bundle))))
+    with (data / "truth.csv").open(newline="") as table:
+        uids = [row["SeriesInstanceUID"] for row in csv.DictReader(table)]
+    said = dict(zip(uids, (["t1w"], ["flair"], ["unknown"], ["t1w", "t2w"], [], ["flair"]), strict=True))
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\necho '{json.dumps(said)}'\n")
+    program.chmod(0o755)
+    found = compare(program, [data], observed.stacks)
+    assert found["right"].startswith("3 of 4")  # T1, T1 and T2 where T1 is right, FLAIR; not FLAIR for T2
+    assert found["unanswered"].startswith("2 of 6")

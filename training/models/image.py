@@ -31,9 +31,20 @@ class TimmTower(nn.Module):
 
         if spec.start == "imagenet":
             load_imagenet(self.trunk, spec.name)
+        if spec.frozen_blocks:
+            _freeze(self.trunk, spec)
 
     def forward(self, pixels: Float[Tensor, "n c s s"]) -> Float[Tensor, "n d"]:
         return self.head(self.trunk(pixels))
+
+
+def _freeze(trunk: nn.Module, spec: ImageTowerSpec) -> None:
+    """Keep the weights of the stem and the first blocks, which cost most at high resolution; norms go on measuring."""
+    blocks = getattr(trunk, "blocks", None)
+    if not isinstance(blocks, nn.Sequential) or not hasattr(trunk, "conv_stem"):
+        raise RefusedError(f"model.image.frozen_blocks is {spec.frozen_blocks}; {spec.name} has no stem and blocks")
+    for part in (trunk.conv_stem, trunk.bn1, *blocks[: spec.frozen_blocks]):
+        part.requires_grad_(False)
 
 
 def build_image_tower(spec: ImageTowerSpec, embed_dim: int) -> nn.Module:

@@ -24,6 +24,7 @@ class ImageTowerSpec:
     channels: Literal[1, 3] = 1  # grey, or grey repeated
     drop_path: float = 0.0
     start: Literal["random", "imagenet"] = "random"  # imagenet: see training.models.pretrained
+    frozen_blocks: int = 0  # of a timm network that has a stem and `blocks`: these and the stem keep their weights
     overrides: dict[str, Any] = field(default_factory=dict)  # keywords of timm.create_model, or of CLIPVisionCfg
 
 

@@ -1,7 +1,8 @@
 """What is known of series by other means than their headers: tables beside the files.
 
 `files.csv` (one row a file: SOPInstanceUID, series_id, label_class, object, sure) as the shared real series have it, or
-`truth.csv` (one row a series: series, SeriesInstanceUID, contrast, post_contrast, fat_suppressed, region).
+`truth.csv` (one row a series: series, SeriesInstanceUID, contrast, post_contrast, fat_suppressed, region). A
+`series.csv` beside `files.csv` may say how a series lies (series_id, orientation: TRA, SAG, COR).
 """
 
 import csv
@@ -25,6 +26,7 @@ ACCEPTED: Final[Mapping[str, tuple[str, ...]]] = {
 COUNTED: Final = frozenset({"T1", "T1C", "T2", "T2-EPI", "FLAIR", "PD", "T2S", "DWI", "DWI+b0", "ADC", "PHASE"})
 # Nothing a contrast may be read from.
 NO_CONTRAST: Final = frozenset({"LOC", "OOD", "BROKEN"})
+_PLANES: Final = {"TRA": "axial", "SAG": "sagittal", "COR": "coronal"}
 _NO_PERSON: Final = ("phantom", "noise", "simulation")
 
 
@@ -37,6 +39,8 @@ class Truth:
     accepted: tuple[str, ...]  # of inference.labels
     counted: bool  # accuracy is judged on it
     body: str  # head, body, phantom, none
+    thing: str = ""  # what was imaged, in the words of the table
+    plane: str | None = None
     post_contrast: bool | None = None
     fat_suppressed: bool | None = None
 
@@ -61,9 +65,9 @@ class Truths:
 def read_truth(folder: Path) -> Truths:
     """The tables of a folder; RefusedError without any."""
     if (folder / "files.csv").is_file():
-        return Truths(
-            by_instance={row["SOPInstanceUID"]: _of_file(row) for row in _rows(folder / "files.csv")}, by_series={}
-        )
+        planes = _planes(folder / "series.csv")
+        by_instance = {row["SOPInstanceUID"]: _of_file(row, planes) for row in _rows(folder / "files.csv")}
+        return Truths(by_instance=by_instance, by_series={})
     if (folder / "truth.csv").is_file():
         by_series = {row["SeriesInstanceUID"]: _of_series(row) for row in _rows(folder / "truth.csv")}
         return Truths(by_instance={}, by_series=by_series)
@@ -75,7 +79,15 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file)
 
 
-def _of_file(row: dict[str, str]) -> Truth:
+def _planes(table: Path) -> dict[str, str]:
+    """The plane of each series that lies in one."""
+    if not table.is_file():
+        return {}
+    known = ((row["series_id"], _PLANES.get(row["orientation"].split("-")[0])) for row in _rows(table))
+    return {series: plane for series, plane in known if plane is not None}
+
+
+def _of_file(row: dict[str, str], planes: Mapping[str, str]) -> Truth:
     label, thing = row["label_class"], row["object"]
     body = "head" if "brain" in thing or "head" in thing else "body"
     if any(word in thing for word in _NO_PERSON):
@@ -86,6 +98,8 @@ def _of_file(row: dict[str, str]) -> Truth:
         accepted=ACCEPTED.get(label, ()),
         counted=label in COUNTED and row["sure"] == "yes" and body != "phantom",
         body=body,
+        thing=thing,
+        plane=planes.get(row["series_id"]),
         post_contrast=True if label == "T1C" else None,
     )
 
@@ -96,10 +110,11 @@ def _of_series(row: dict[str, str]) -> Truth:
     weak = contrast == labels.DIFFUSION and row.get("protocol", "").endswith("b0")
     return Truth(
         series=row["series"],
-        label=contrast,
+        label="T1C" if contrast == labels.T1 and _flag(row["post_contrast"]) else contrast,
         accepted=(contrast, labels.T2) if weak else (contrast,),
         counted=True,
         body="head" if row["region"] == "head" else "body",
+        thing=row["region"],
         post_contrast=_flag(row["post_contrast"]),
         fat_suppressed=_flag(row["fat_suppressed"]),
     )

@@ -1,6 +1,6 @@
 """The figures of a benchmark as a page of Markdown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -12,7 +12,10 @@ def markdown(document: Mapping[str, Any]) -> str:
         f"Bundle digest `{document['sha256'][:12]}`. Shares carry exact 95 % intervals.",
     ]
     for name, found in document["data"].items():
-        parts += ["", f"## {name}", "", *_contrast(found), "", *_alarms(found), "", *_lists(found)]
+        parts += ["", f"## {name}", "", *_contrast(found), "", *_curve(found["abstention_curve"])]
+        parts += ["", *_alarms(found), "", *_lists(found)]
+        if "peer" in found:
+            parts += ["", *_peer(found["peer"])]
         if "corruptions" in found:
             parts += ["", *_corruptions(found["corruptions"])]
     return "\n".join(parts) + "\n"
@@ -42,6 +45,8 @@ def _row(name: str, figures: Mapping[str, Any]) -> str:
 def _alarms(found: Mapping[str, Any]) -> list[str]:
     agent, fat = found["agent_auroc"], found["fat_suppression_auroc"]
     lines = [
+        f"* Plane as known: {found['plane']}.",
+        *_estimates(found["estimates"]),
         f"* Localizers, phantoms, noise and broken images that were not read: {found['strange_not_read']}.",
         f"* Clean series of people flagged at alarm rate {found['alarm_rate']:g}, rules counted: {found['flagged']}.",
         f"* Clean series of people with p <= 0.05: {found['p_at_most_5_percent']}.",
@@ -52,6 +57,29 @@ def _alarms(found: Mapping[str, Any]) -> list[str]:
         source = "rules" if one["by_rules"] else "image"
         lines.append(f"  * flagged: {one['series']} by {source}: {', '.join(one['codes'])}")
     return lines
+
+
+def _estimates(found: Mapping[str, Any]) -> list[str]:
+    return [
+        f"* {name} estimated against recorded, {one['stacks']} stacks: median factor {one['median_factor']:.2f}, "
+        f"ninth decile {one['ninth_decile_factor']:.2f}; {100 * one['observed_coverage']:.0f} % of headers inside the "
+        f"{100 * one['stated_coverage']:.0f} % interval."
+        for name, one in found.items()
+    ]
+
+
+def _curve(found: Sequence[Mapping[str, float]]) -> list[str]:
+    lines = ["| probability at least | answered | right of those |", "|---|---|---|"]
+    lines += [
+        f"| {one['probability']:g} | {one['answered']} of {one['stacks']} | {one['right']} of {one['answered']} |"
+        for one in found
+    ]
+    return lines
+
+
+def _peer(found: Mapping[str, Any]) -> list[str]:
+    heard = f"right {found['right']}, no answer for {found['unanswered']}"
+    return [f"{found['name']} on the same series, from headers alone, which it has to believe: {heard}."]
 
 
 def _lists(found: Mapping[str, Any]) -> list[str]:
@@ -76,4 +104,8 @@ def _corruptions(found: Mapping[str, Any]) -> list[str]:
             f"| {name} | {one['grade']} | {one['series']} | {one['auroc']:.3f} ({low:.3f} to {high:.3f}) | "
             f"{one['flagged']} | {one['flagged_before']} | {one['p_at_most_5_percent']} |"
         )
+    pairs = found.get("swap-header", {}).get("pairs", {})
+    if pairs:
+        lines += ["", "Whole headers swapped, by the two classes:", ""]
+        lines += [f"* {pair}: AUROC {one['auroc']:.3f} ({one['series']} series)" for pair, one in pairs.items()]
     return lines

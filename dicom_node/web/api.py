@@ -15,7 +15,7 @@ from dicom_node.web.documents import (
     page_document,
     series_document,
 )
-from dicom_node.web.errors import ProblemError
+from dicom_node.web.errors import ProblemError, only_known_parameters
 from dicom_node.web.site import Site, TheSite
 from inference.identifiers import SeriesInstanceUid, is_uid
 
@@ -32,7 +32,12 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorDocument, "description": "No such series"}}
 
-router = APIRouter(prefix="/api/v1", tags=["series"], responses=ERRORS, dependencies=[Depends(needs("viewer"))])
+router = APIRouter(
+    prefix="/api/v1",
+    tags=["series"],
+    responses=ERRORS,
+    dependencies=[Depends(needs("viewer")), Depends(only_known_parameters)],
+)
 
 
 @router.get("/series")

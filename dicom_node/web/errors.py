@@ -46,6 +46,16 @@ def add_error_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, _answer)
 
 
+def only_known_parameters(request: Request) -> None:
+    """A dependency: a parameter that the route does not take is an error, since `?flaged=true` lists what it should
+    not."""
+    route = request.scope["route"]
+    taken = {field.alias for field in route.dependant.query_params}
+    if not taken.issuperset(request.query_params):
+        words = ", ".join(sorted(taken)) or "none"
+        raise ProblemError(422, "invalid-parameter", f"a parameter is unknown; there are: {words}")
+
+
 async def _answer(request: Request, error: Exception) -> Response:
     told, headers = _told(error)
     if isinstance(error, SignInNeededError) and request.method == "GET" and _asks_for_page(request):

@@ -12,7 +12,7 @@ from dicom_node.ledger.records import CONTRAST, ReadingRow, Review, SeriesRecord
 from dicom_node.web.access import Reviewer, needs
 from dicom_node.web.api import ERRORS, UidInPath, known_series
 from dicom_node.web.documents import Document
-from dicom_node.web.errors import ProblemError
+from dicom_node.web.errors import ProblemError, only_known_parameters
 from dicom_node.web.forms import Form
 from dicom_node.web.site import TheSite
 from dicom_node.web.stored import reading_of
@@ -20,7 +20,12 @@ from inference.labels import CONTRASTS, UNKNOWN
 from inference.reading import Finding, StackReading
 
 pages = APIRouter(include_in_schema=False)
-api = APIRouter(prefix="/api/v1", tags=["reviews"], responses=ERRORS, dependencies=[Depends(needs("reviewer"))])
+api = APIRouter(
+    prefix="/api/v1",
+    tags=["reviews"],
+    responses=ERRORS,
+    dependencies=[Depends(needs("reviewer")), Depends(only_known_parameters)],
+)
 
 _MAX_CORRECTION: Final = 64
 

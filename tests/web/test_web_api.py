@@ -202,6 +202,14 @@ def test_unknown_paths_and_methods_answer_in_the_same_form(node: Node) -> None:
         assert answer.json["error"].keys() == {"code", "message"}
 
 
+def test_a_parameter_that_nobody_knows_is_refused(node: Node) -> None:
+    for path in ("/api/v1/series?flaged=true", "/api/v1/series?limit=5&flaged=true", "/api/v1/reviews?since=1"):
+        answer = node.get(path)
+        assert answer.status == 422
+        assert answer.json["error"]["message"].startswith("a parameter is unknown; there are: after,")
+    assert "there are: none" in node.get("/api/v1/series/1.2.3?limit=1").json["error"]["message"]
+
+
 def test_openapi_describes_every_route(node: Node) -> None:
     document = node.get("/api/v1/openapi.json").json
     assert set(document["paths"]) == {

@@ -6,6 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlencode
 
+import jinja2
 import numpy as np
 import pytest
 from PIL import Image
@@ -303,6 +304,18 @@ def test_a_form_without_its_token_changes_nothing(node: Node) -> None:
     record = node.ledger.series(reading.series_instance_uid)
     assert record is not None
     assert record.summary.state == "read"
+
+
+def test_nothing_is_compiled_for_whoever_asks_first(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = images()
+    series = node.read(shown, [read_stack(shown)]).series_instance_uid
+
+    def refuse(*_arguments: object, **_names: object) -> None:
+        raise AssertionError("a page is compiled")
+
+    monkeypatch.setattr(jinja2.Environment, "compile", refuse)
+    for path in ("/", f"/series/{series}", "/scanners", "/model", "/sign-in", "/series/1.2.3"):
+        assert node.get(path).status in (200, 404)
 
 
 def test_style_and_icon_are_ours(node: Node) -> None:

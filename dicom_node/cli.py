@@ -13,6 +13,8 @@ COMMANDS: Final = {
     "read": "Read MR series from files, folders, DICOMDIR or zip.",
     "serve": "Run the node: receive, read, report, deliver.",
     "worker": "Run a Celery worker beside a node that has a broker.",
+    "beat": "Have due work done by Celery workers, without a node of its own.",
+    "backfill": "Pull the series of an archive through the node, without haste.",
     "send": "Send files to a DICOM peer by C-STORE.",
     "demo": "Run the whole node once on a study, here and now.",
     "replay": "Give quarantined files, failed series and dead deliveries another chance.",

@@ -5,7 +5,6 @@ from types import TracebackType
 from typing import Self
 
 from dicom_node.ledger.rebuild import reconcile
-from dicom_node.ledger.sweeper import Sweeper
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.server import StorageScp
 from dicom_node.settings import Settings
@@ -18,11 +17,11 @@ from dicom_node.wiring import (
     make_pipeline,
     make_readers,
     make_site,
+    make_sweeper,
     open_ledger,
     open_spool,
     utc_now,
 )
-from dicom_node.work.outdated import WithOutdated
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +43,7 @@ class Node:
         self._fetcher = make_fetcher(settings, intake)
         pipeline = make_pipeline(settings, ledger=self.ledger, spool=self.spool, readers=self.readers)
         self._dispatcher = make_dispatcher(settings, pipeline, done=self._wake)
-        self._sweeper = Sweeper(
-            WithOutdated(self.ledger, reader_digest=lambda: self.readers.current().digest),
-            self._dispatcher,
-            clock=utc_now,
-            interval_s=settings.work.sweep_interval_s,
-        )
-
+        self._sweeper = make_sweeper(settings, ledger=self.ledger, readers=self.readers, dispatcher=self._dispatcher)
         site = make_site(
             settings, ledger=self.ledger, spool=self.spool, fetcher=self._fetcher, readers=self.readers,
             metrics=metrics,

@@ -37,6 +37,7 @@ AeTitle = Annotated[
 Port = Annotated[int, Field(ge=0, le=65535)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(ge=0)]
+PerMinute = Annotated[float, Field(gt=0)] | None  # reports on average, from all workers together; null: no limit
 
 
 class Section(BaseModel):
@@ -124,6 +125,7 @@ class DicomDestination(Section):
     ae_title: AeTitle
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
+    per_minute: PerMinute = None
 
 
 class FolderDestination(Section):
@@ -131,6 +133,7 @@ class FolderDestination(Section):
 
     name: str = Field(min_length=1, max_length=128)
     folder: Path
+    per_minute: PerMinute = None
 
 
 def _kind(destination: object) -> str:

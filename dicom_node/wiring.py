@@ -2,7 +2,8 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,9 @@ from dicom_node.deliver.folder import FolderDestination
 from dicom_node.deliver.scu import Peer
 from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
+from dicom_node.ledger.records import LIVE, Priority
 from dicom_node.ledger.store import Ledger
+from dicom_node.ledger.sweeper import Sweeper, SweepTurn
 from dicom_node.receive.fetch import Fetcher, Source
 from dicom_node.receive.intake import ArrivalLedger, Intake, QuietTimes
 from dicom_node.receive.quarantine import Quarantine
@@ -28,6 +31,7 @@ from dicom_node.web.accounts import Accounts
 from dicom_node.web.metrics import Metrics
 from dicom_node.web.site import Site, secret
 from dicom_node.work.dispatch import Dispatcher, Tasks, ThreadDispatcher
+from dicom_node.work.outdated import WithOutdated
 from dicom_node.work.pipeline import Pipeline, WorkPolicy
 from dicom_node.work.readers import Readers
 
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 
 # A message that waits longer than this for its worker is delivered again; readings are leased anyway.
 _VISIBILITY_TIMEOUT_S = 6 * 3600.0
+_SHORTEST_TURN_S = 5.0  # without a sweep, and somebody else sweeps
 
 
 def utc_now() -> datetime:
@@ -54,7 +59,8 @@ def open_ledger(settings: Settings) -> tuple[Ledger, Engine]:
         settings.spool.path.absolute().parent.mkdir(parents=True, exist_ok=True)
     engine = open_engine(settings.database_url, busy_timeout_s=settings.ledger.busy_timeout_s)
     migrate(engine)
-    return Ledger(engine, max_attempts=settings.work.reading_max_attempts), engine
+    pace_s = {one.name: 60 / one.per_minute for one in settings.destinations if one.per_minute is not None}
+    return Ledger(engine, max_attempts=settings.work.reading_max_attempts, pace_s=pace_s), engine
 
 
 def open_spool(settings: Settings) -> Spool:
@@ -62,10 +68,12 @@ def open_spool(settings: Settings) -> Spool:
     return Spool(settings.spool.path, reserve_bytes=settings.spool.reserve_bytes)
 
 
-def make_intake(settings: Settings, *, ledger: ArrivalLedger, spool: Spool) -> Intake:
+def make_intake(settings: Settings, *, ledger: ArrivalLedger, spool: Spool, priority: Priority = LIVE) -> Intake:
     """The way of instances into the node."""
     quiet = QuietTimes(quiet_s=settings.series.quiet_s, quiet_after_release_s=settings.series.quiet_after_release_s)
-    return Intake(ledger=ledger, spool=spool, quarantine=Quarantine(spool.root), quiet=quiet, clock=utc_now)
+    return Intake(
+        ledger=ledger, spool=spool, quarantine=Quarantine(spool.root), quiet=quiet, clock=utc_now, priority=priority
+    )
 
 
 def make_readers(settings: Settings) -> Readers:
@@ -154,10 +162,44 @@ def make_dispatcher(settings: Settings, tasks: Tasks, *, done: Callable[[], None
     """Threads of this process that do `tasks` and call `done` after each reading, or Celery where there is a broker."""
     if settings.queue.broker_url is None:
         return ThreadDispatcher(tasks, read_threads=settings.reader.threads, done=done)
+    return _queues(settings, settings.queue.broker_url.get_secret_value())
+
+
+def _queues(settings: Settings, broker_url: str) -> Dispatcher:
     from dicom_node.work.celery_app import CeleryDispatcher, make_app
 
-    app = make_app(settings.queue.broker_url.get_secret_value(), visibility_timeout_s=_VISIBILITY_TIMEOUT_S)
+    app = make_app(broker_url, visibility_timeout_s=_VISIBILITY_TIMEOUT_S)
     return CeleryDispatcher(app, resend_s=settings.work.lease_s / 2)
+
+
+def make_sweeper(settings: Settings, *, ledger: Ledger, readers: Readers, dispatcher: Dispatcher) -> Sweeper:
+    """What has the work done that is due; with a broker, one of all nodes and beats at a time."""
+    turn = None
+    if settings.queue.broker_url is not None:
+        lease_s = max(_SHORTEST_TURN_S, 3 * settings.work.sweep_interval_s)
+        turn = SweepTurn(ledger, owner=owner(), clock=utc_now, lease_s=lease_s)
+    return Sweeper(
+        WithOutdated(ledger, reader_digest=lambda: readers.current().digest),
+        dispatcher,
+        clock=utc_now,
+        interval_s=settings.work.sweep_interval_s,
+        turn=turn,
+    )
+
+
+@contextmanager
+def make_beat(settings: Settings, broker_url: str) -> Generator[None]:
+    """A sweeper alone, from the beginning of the block to its end."""
+    ledger, engine = open_ledger(settings)
+    dispatcher = _queues(settings, broker_url)
+    sweeper = make_sweeper(settings, ledger=ledger, readers=make_readers(settings), dispatcher=dispatcher)
+    sweeper.start()
+    try:
+        yield
+    finally:
+        sweeper.stop()
+        dispatcher.close()
+        engine.dispose()
 
 
 def make_worker_app(settings: Settings, broker_url: str) -> "Celery":

@@ -1,18 +1,16 @@
 """The part of the ledger that knows which report still has to get where."""
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, true, update
 from sqlalchemy.orm import Session
 
 from dicom_node.ledger.lifecycle import transition
-from dicom_node.ledger.models import DeliveryOrder, Reading, Series, Turn
+from dicom_node.ledger.models import DeliveryOrder, Reading, Series
 from dicom_node.ledger.part import LedgerPart, filled, locked
 from dicom_node.ledger.records import LIVE, Delivery, Priority, ReportRow
-from dicom_node.ledger.turns import take_paced
+from dicom_node.ledger.turns import paced_room, take_paced
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid
 
 _PACE: Final = "deliver to "  # with the name of a destination: its turn
@@ -23,35 +21,28 @@ class Deliveries(LedgerPart):
     """Deliveries are leased like readings: `next_at` is the next attempt while pending, the end of the lease after."""
 
     def due_deliveries(self, now: datetime, limit: int, *, priority: Priority = LIVE) -> list[int]:
-        """Deliveries of a priority to be tried, the longest due first; none to a destination that had its share."""
-        due = select(DeliveryOrder.id).where(_OPEN, DeliveryOrder.priority == priority, DeliveryOrder.next_at <= now)
+        """Deliveries of a priority to be tried, the longest due first; to a destination with a pace only as many as it
+        gets by now, and what can wait only while nothing live is due to it."""
+        paced = self._pace_s.keys()
         with self._transactions.read() as session:
-            paced = session.scalars(select(Turn.name).where(Turn.name.startswith(_PACE), Turn.until > now)).all()
-            if paced:
-                due = due.where(DeliveryOrder.destination.not_in([name.removeprefix(_PACE) for name in paced]))
-            return list(session.scalars(due.order_by(DeliveryOrder.next_at).limit(limit)))
+            found = _due(session, now, limit, priority, DeliveryOrder.destination.not_in(paced) if paced else true())
+            for name, every_s in self._pace_s.items():
+                count = min(limit, paced_room(session, _PACE + name, now, every_s))
+                there = DeliveryOrder.destination == name
+                if count and (priority == LIVE or not _due(session, now, 1, LIVE, there)):
+                    found += _due(session, now, count, priority, there)
+        return [row[0] for row in sorted(found, key=lambda row: row[1])[:limit]]
 
-    def claim_delivery(
-        self,
-        delivery_id: int,
-        *,
-        owner: str,
-        now: datetime,
-        lease_s: float,
-        every_s: Mapping[str, float] = MappingProxyType({}),
-    ) -> Delivery | None:
-        """Lease a delivery that is due; None if somebody else has it, it is not due or there is no such delivery.
-
-        A destination in `every_s` gets one delivery in so many seconds on average, whoever claims them, and none beyond
-        that: None. What it did not get in the last `BURST_S` may come at once.
-        """
+    def claim_delivery(self, delivery_id: int, *, owner: str, now: datetime, lease_s: float) -> Delivery | None:
+        """Lease a delivery that is due; None if somebody else has it, it is not due, there is no such delivery or its
+        destination had its share for now, whoever sent it."""
         due = select(DeliveryOrder).where(DeliveryOrder.id == delivery_id, _OPEN, DeliveryOrder.next_at <= now)
         with self._transactions.write() as session:
             row = session.scalars(due.with_for_update(skip_locked=True)).one_or_none()
             if row is None:
                 return None
-            interval_s = every_s.get(row.destination)
-            if interval_s is not None and not take_paced(session, _PACE + row.destination, now, interval_s):
+            every_s = self._pace_s.get(row.destination)
+            if every_s is not None and not take_paced(session, _PACE + row.destination, now, every_s):
                 return None
             row.state, row.lease_owner, row.next_at = "sending", owner, now + timedelta(seconds=lease_s)
             row.attempts, row.token = row.attempts + 1, row.token + 1
@@ -108,6 +99,14 @@ class Deliveries(LedgerPart):
         with self._transactions.write() as session:
             revived = dead.values(state="pending", attempts=0, next_at=now).returning(DeliveryOrder.id)
             return len(session.execute(revived).all())
+
+
+def _due(
+    session: Session, now: datetime, limit: int, priority: Priority, where: ColumnElement[bool]
+) -> list[tuple[int, datetime]]:
+    due = select(DeliveryOrder.id, DeliveryOrder.next_at).where(_OPEN, DeliveryOrder.priority == priority, where)
+    rows = session.execute(due.where(DeliveryOrder.next_at <= now).order_by(DeliveryOrder.next_at).limit(limit))
+    return [(key, at or now) for key, at in rows]
 
 
 def _held(session: Session, delivery: Delivery) -> DeliveryOrder | None:

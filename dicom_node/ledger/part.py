@@ -1,6 +1,7 @@
 """What the parts of the ledger share: transactions, and the row of a series, locked."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, Executable, select
@@ -17,9 +18,12 @@ T = TypeVar("T")
 class LedgerPart:
     """A part of the ledger; every public method is one transaction."""
 
-    def __init__(self, engine: Engine, *, max_attempts: int = 5) -> None:
+    def __init__(
+        self, engine: Engine, *, max_attempts: int = 5, pace_s: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
+        """`pace_s`: the seconds between two deliveries to a destination, on average; others have no limit."""
         self._transactions = Transactions(engine)
-        self._max_attempts = max_attempts
+        self._max_attempts, self._pace_s = max_attempts, pace_s
 
 
 def insert_new(model: type[Base], *returned: InstrumentedAttribute[Any]) -> Mapping[str, Executable]:

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from dicom_node.errors import LedgerUnavailableError
 from dicom_node.ledger.records import LATER, LIVE, Priority
+from dicom_node.ledger.turns import Turns
 from inference.identifiers import SeriesInstanceUid
 
 log = logging.getLogger(__name__)
@@ -40,12 +41,48 @@ class Submit(Protocol):
         ...
 
 
+class Turn(Protocol):
+    """Where several could sweep, who does."""
+
+    def take(self) -> bool:
+        """Take or keep it; False if somebody else has it."""
+        ...
+
+    def give_up(self) -> None:
+        """Let somebody else have it at once."""
+        ...
+
+
+class SweepTurn:
+    """The turn of one process among all that share a ledger; one that is lost is followed after `lease_s`."""
+
+    def __init__(self, ledger: Turns, *, owner: str, clock: Callable[[], datetime], lease_s: float) -> None:
+        self._ledger, self._owner, self._clock, self._lease_s = ledger, owner, clock, lease_s
+
+    def take(self) -> bool:
+        """Take or keep it; False if somebody else has it. Raises LedgerUnavailableError."""
+        return self._ledger.take_turn("sweep", owner=self._owner, now=self._clock(), lease_s=self._lease_s)
+
+    def give_up(self) -> None:
+        """Let somebody else have it at once. Raises LedgerUnavailableError."""
+        self._ledger.give_up_turn("sweep", owner=self._owner, now=self._clock())
+
+
 class Sweeper:
     """A thread that sweeps at an interval, from `start` to `stop`."""
 
-    def __init__(self, ledger: Due, submit: Submit, *, clock: Callable[[], datetime], interval_s: float) -> None:
+    def __init__(
+        self,
+        ledger: Due,
+        submit: Submit,
+        *,
+        clock: Callable[[], datetime],
+        interval_s: float,
+        turn: Turn | None = None,
+    ) -> None:
+        """Without `turn` it is the only one."""
         self._ledger, self._submit, self._clock = ledger, submit, clock
-        self._interval_s = interval_s
+        self._interval_s, self._turn = interval_s, turn
         self._stopped, self._woken = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
@@ -59,6 +96,7 @@ class Sweeper:
         self._woken.set()
         if self._thread.is_alive():
             self._thread.join()
+            self._give_up()
 
     def wake(self) -> None:
         """Sweep now instead of at the end of the interval."""
@@ -76,11 +114,19 @@ class Sweeper:
                 deliveries += 1
         return series + deliveries
 
+    def _give_up(self) -> None:
+        try:
+            if self._turn is not None:
+                self._turn.give_up()
+        except LedgerUnavailableError as error:  # whoever is next waits until it runs out
+            log.warning("turn not given up", extra={"reason": str(error)})
+
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._woken.clear()
             try:
-                self.sweep()
+                if self._turn is None or self._turn.take():
+                    self.sweep()
             except LedgerUnavailableError as error:  # what is due stays due
                 log.warning("sweep failed", extra={"reason": str(error)})
             if not self._stopped.is_set():

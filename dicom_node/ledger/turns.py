@@ -32,6 +32,15 @@ class Turns(LedgerPart):
             session.execute(mine.values(owner=None, until=now))
 
 
+def paced_room(session: Session, name: str, now: datetime, every_s: float) -> int:
+    """How often `take_paced` can succeed by now."""
+    until = session.scalars(select(Turn.until).where(Turn.name == name)).one_or_none()
+    if until is None:
+        return 1
+    since_s = (now - max(until, now - timedelta(seconds=BURST_S))).total_seconds()
+    return 0 if since_s < 0 else int(since_s / every_s) + 1
+
+
 def take_paced(session: Session, name: str, now: datetime, every_s: float) -> bool:
     """Take a turn that may be taken once in `every_s` seconds on average; False if it is too early."""
     row = _locked(session, name, now)

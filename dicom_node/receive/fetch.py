@@ -51,7 +51,7 @@ class Fetcher:
         self._closed = threading.Event()
         self._waiting: set[tuple[str, str]] = set()
         self._turn = threading.Lock()
-        self._opener = _opener()
+        self._opener = opener()
 
     def fetch(self, url: str, series: str) -> None:
         """Have a series (Orthanc's identifier) of the source at `url` fetched; returns at once. KeyError: unknown."""
@@ -126,14 +126,14 @@ class Fetcher:
         return body
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def opener() -> urllib.request.OpenerDirector:
     """Speaks HTTP and HTTPS with the server that is named: no proxy, no redirection, no other scheme."""
-    opener = urllib.request.OpenerDirector()
+    made = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.HTTPHandler(),
         urllib.request.HTTPSHandler(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
     ):
-        opener.add_handler(handler)
-    return opener
+        made.add_handler(handler)
+    return made

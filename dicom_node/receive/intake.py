@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from dicom_node.errors import CannotUnderstandError, NodeError, RefusedInstanceError, SopClassMismatchError
-from dicom_node.ledger.records import ReceivedInstance
+from dicom_node.ledger.records import LIVE, Priority, ReceivedInstance
 from dicom_node.receive.part10 import Identity, identify
 from dicom_node.receive.quarantine import Quarantine, StoreRequest
 from dicom_node.receive.spool import EncodedInstance, Spool, StoredInstance
@@ -55,9 +55,12 @@ class Intake:
         quarantine: Quarantine,
         quiet: QuietTimes,
         clock: Callable[[], datetime],
+        priority: Priority = LIVE,
     ) -> None:
+        """`priority` is that of the series that come this way."""
         self._ledger, self._spool, self._quarantine = ledger, spool, quarantine
         self._quiet, self._clock = quiet, clock
+        self._priority: Priority = priority
 
     def take(self, request: StoreRequest) -> Taken:
         """Store what `request` brings; once this returns it is safe, and its series will be read.
@@ -114,6 +117,7 @@ class Intake:
             modality=identity.modality,
             calling_aet=request.calling_aet,
             size_bytes=len(request.data_set),
+            priority=self._priority,
         )
         self._ledger.record_instance(instance, now=now, due_at=now + timedelta(seconds=self._quiet.quiet_s))
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import Engine
+
 from dicom_node.ledger.records import LATER, LIVE, Outcome, Priority, ReceivedInstance, ReportRow
 from dicom_node.ledger.store import Ledger
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
@@ -83,24 +85,39 @@ def test_a_series_whose_reader_was_lost_keeps_its_place(ledger: Ledger):
     assert due(ledger, 60) == {LIVE: [], LATER: [OLD]}
 
 
-def test_a_destination_gets_no_more_than_its_pace(ledger: Ledger):
+def test_a_destination_gets_no_more_than_its_pace(engine: Engine):
+    ledger = Ledger(engine, pace_s={"slow": 2.0})
     for number in range(9):
         receive(ledger, f"1.{number}", LIVE)
         read(ledger, SeriesInstanceUid(f"1.{number}"), "slow", "quick")
-    pace = {"slow": 2.0}
 
     def serve(seconds: float) -> list[str]:
         due = ledger.due_deliveries(at(seconds), 99)
-        taken = [ledger.claim_delivery(one, owner="w", now=at(seconds), lease_s=600, every_s=pace) for one in due]
+        taken = [ledger.claim_delivery(one, owner="w", now=at(seconds), lease_s=600) for one in due]
+        assert None not in taken, "nobody is sent for nothing"
         return [one.destination for one in taken if one is not None]
 
     assert sorted(serve(0)) == [*["quick"] * 9, "slow"]
-    assert ledger.due_deliveries(at(1.9), 99) == [], "its share is used up, so nobody is sent for nothing"
+    assert serve(1.9) == []
     assert serve(2) == ["slow"]
     # Nothing was asked for in a minute: what may come at once is what fits into the burst, 5 s / 2 s, and one more.
     assert serve(62) == ["slow"] * 3
     assert serve(62.9) == []
     assert serve(63) == ["slow"]
+
+
+def test_a_claim_beyond_the_pace_is_none_and_what_can_wait_leaves_the_pace_to_what_is_live(engine: Engine):
+    ledger = Ledger(engine, pace_s={"slow": 2.0})
+    for series, priority in ((OLD, LATER), (NEW, LIVE)):
+        receive(ledger, series, priority)
+        read(ledger, series, "slow")
+    (live,) = ledger.due_deliveries(at(0), 9)
+    assert ledger.due_deliveries(at(0), 9, priority=LATER) == []
+    assert ledger.claim_delivery(live, owner="w", now=at(0), lease_s=60) is not None
+    assert ledger.due_deliveries(at(1), 9, priority=LATER) == []
+    assert ledger.claim_delivery(live - 1, owner="w", now=at(1), lease_s=60) is None
+    assert ledger.due_deliveries(at(2), 9, priority=LATER) == [live - 1]
+    assert ledger.claim_delivery(live - 1, owner="w", now=at(2), lease_s=60) is not None
 
 
 def test_a_turn_is_kept_by_its_owner_until_it_is_lost_or_given_up(ledger: Ledger):

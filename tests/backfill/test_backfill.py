@@ -1,0 +1,175 @@
+"""An archive goes through the node: one in memory that fails on order, and a real Orthanc over DICOMweb."""
+
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+from pydicom.uid import RLELossless
+
+from dicom_factory import series, uid
+from dicom_node.backfill.archive import ArchiveError, RemoteSeries
+from dicom_node.backfill.pull import Backfill, Manners, Pulled
+from dicom_node.ledger.engine import open_engine
+from dicom_node.ledger.migrations import migrate
+from dicom_node.ledger.records import LATER, LIVE
+from dicom_node.ledger.store import Ledger
+from dicom_node.receive.intake import Intake, QuietTimes
+from dicom_node.receive.quarantine import Quarantine
+from dicom_node.receive.spool import Spool
+from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
+from orthanc_server import orthanc
+from peers import free_port
+from serving import MRCLIP, write_settings
+
+PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = date(2024, 3, 1)
+
+
+def study(day: date, number: int, *, images: int = 3) -> list[Dataset]:
+    """A study of one MR series."""
+    name = f"{day}-{number}"
+    return series(images, seed=name, StudyInstanceUID=uid("s", name), StudyDate=f"{day:%Y%m%d}", EchoTime=0.09)
+
+
+class Place:
+    """Spool and ledger of a node, and a back-fill into it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.engine = open_engine(f"sqlite:///{folder / 'ledger.sqlite3'}")
+        migrate(self.engine)
+        self.ledger, self.spool = Ledger(self.engine), Spool(folder / "spool")
+        self.stop, self.said = threading.Event(), list[str]()
+
+    def pull(self, archive: Any, *, ahead: int = 100, advance: Callable[[str, int], None] | None = None) -> Pulled:
+        """Pull one day."""
+        quiet = QuietTimes(quiet_s=60, quiet_after_release_s=0)
+        intake = Intake(
+            ledger=self.ledger, spool=self.spool, quarantine=Quarantine(self.spool.root), quiet=quiet,
+            clock=lambda: NOW, priority=LATER,
+        )  # fmt: skip
+        manners = Manners(per_minute=60_000, ahead=ahead, retry_s=0.01)
+        work = Backfill(archive, intake=intake, ledger=self.ledger, spool=self.spool, manners=manners, stop=self.stop)
+        return work.run([DAY], clock=lambda: NOW, advance=advance or (lambda what, count: self.said.append(what)))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """A place without anything in it."""
+    made = Place(tmp_path)
+    yield made
+    made.engine.dispose()
+
+
+class Twin:
+    """An archive in memory that fails on order."""
+
+    def __init__(self, *studies: list[Dataset]) -> None:
+        self.studies = {str(images[0].SeriesInstanceUID): images for images in studies}
+        self.failures: list[ArchiveError] = []
+        self.fetched: list[str] = []
+        self.counts = True
+
+    def series(self, day: date) -> Iterator[RemoteSeries]:
+        assert day == DAY
+        for name, images in self.studies.items():
+            yield RemoteSeries(
+                study_instance_uid=StudyInstanceUid(str(images[0].StudyInstanceUID)),
+                series_instance_uid=SeriesInstanceUid(name),
+                instances=len(images) if self.counts else None,
+            )
+
+    def instances(self, series: RemoteSeries) -> list[SopInstanceUid]:
+        return [SopInstanceUid(str(image.SOPInstanceUID)) for image in self.studies[series.series_instance_uid]]
+
+    def fetch(self, series: RemoteSeries, instance: SopInstanceUid) -> bytes:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.fetched.append(instance)
+        (image,) = [one for one in self.studies[series.series_instance_uid] if one.SOPInstanceUID == instance]
+        file = BytesIO()
+        image.save_as(file, enforce_file_format=True)
+        return file.getvalue()
+
+
+def test_an_archive_is_pulled_to_be_read_later_and_pulled_once(place: Place) -> None:
+    archive = Twin(study(DAY, 1), study(DAY, 2))
+    assert place.pull(archive) == Pulled(series=2, instances=6)
+    assert place.said.count("instances") == 6
+    assert place.said[-1] == "days"
+    assert place.ledger.due(NOW, 9, priority=LIVE) == []
+    assert sorted(place.ledger.due(NOW, 9, priority=LATER)) == sorted(archive.studies)
+    archive.counts = False  # not every archive says how many instances there are
+    assert place.pull(archive) == Pulled(known=2)
+    assert len(archive.fetched) == 6
+
+
+def test_a_pull_that_was_stopped_goes_on_where_it_was(place: Place) -> None:
+    archive = Twin(study(DAY, 1, images=5))
+
+    def stop_at_two(what: str, count: int) -> None:
+        if len(archive.fetched) == 2:
+            place.stop.set()
+
+    assert place.pull(archive, advance=stop_at_two).instances == 2
+    place.stop.clear()
+    assert place.pull(archive) == Pulled(series=1, instances=3)
+    assert len(archive.fetched) == len(set(archive.fetched)) == 5
+
+
+def test_what_passes_is_asked_again_and_what_does_not_fails_one_series(place: Place) -> None:
+    archive = Twin(study(DAY, 1), study(DAY, 2))
+    archive.failures = [ArchiveError("busy", retry=True)] * 4
+    assert place.pull(archive) == Pulled(series=2, instances=6)
+    archive = Twin(study(DAY, 3), study(DAY, 4))
+    archive.failures = [ArchiveError("gone", retry=False)]
+    assert place.pull(archive) == Pulled(series=1, instances=3, failed=1)
+    assert place.pull(archive) == Pulled(series=1, instances=3, known=1)
+
+
+def test_it_waits_while_too_much_waits_to_be_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive, due = Twin(study(DAY, 1), study(DAY, 2)), place.ledger.due
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        found = due(*arguments, **options)
+        if found:
+            place.stop.set()  # it would wait for good: nobody reads here
+        return found
+
+    monkeypatch.setattr(place.ledger, "due", watched)
+    assert place.pull(archive, ahead=1) == Pulled(series=1, instances=3)
+
+
+@pytest.mark.peer("Orthanc")
+def test_an_orthanc_is_pulled_over_dicomweb_as_it_keeps_its_files(tmp_path: Path) -> None:
+    if not PLUGIN.exists():
+        pytest.fail(f"{PLUGIN} is not there: apt-get install orthanc-dicomweb")
+    studies = [study(date(2024, 3, day), number) for day in (1, 2) for number in range(2)]
+    studies[0][0].compress(RLELossless, generate_instance_uid=False)
+    other = series(1, seed="ct", Modality="CT", StudyDate="20240301")
+    settings = {"Plugins": [str(PLUGIN)], "DicomWeb": {"Enable": True, "Root": "/dicom-web/"}}
+    config = write_settings(tmp_path)
+    with orthanc(tmp_path / "orthanc", settings=settings, dicom_port=free_port()) as archive:
+        for images in [*studies, other, study(date(2024, 2, 1), 9)]:
+            archive.store(images)
+        command = [
+            *MRCLIP, "backfill", "--config", str(config), "--from", f"{archive.url}/dicom-web", "--since", "2024-03-01",
+            "--until", "2024-03-31", "--per-minute", "6000",
+        ]  # fmt: skip
+        first = subprocess.run(command, check=False, capture_output=True, text=True)
+        again = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert first.stdout == "4 series pulled, 12 instances; 0 series were there; 0 instances refused; 0 failed\n", first
+    assert again.stdout == "0 series pulled, 0 instances; 4 series were there; 0 instances refused; 0 failed\n", again
+    assert (first.returncode, again.returncode) == (0, 0)
+    spool = Spool(tmp_path / "data" / "spool")
+    for image in (image for images in studies for image in images):
+        path = spool.instance_path(SeriesInstanceUid(image.SeriesInstanceUID), SopInstanceUid(image.SOPInstanceUID))
+        stored = path.read_bytes()
+        assert image.file_meta.TransferSyntaxUID.encode() in stored[:512]
+        assert image.PixelData[-64:] in stored

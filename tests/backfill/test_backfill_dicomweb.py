@@ -1,0 +1,105 @@
+"""A DICOMweb server with bad manners, scripted."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from dicom_node.backfill.archive import ArchiveError, RemoteSeries
+from dicom_node.backfill.dicomweb import DicomWeb
+from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
+from peers import free_port
+
+Answer = tuple[int, str, bytes]
+REMOTE = RemoteSeries(
+    study_instance_uid=StudyInstanceUid("1.2"), series_instance_uid=SeriesInstanceUid("1.3"), instances=None
+)
+RELATED = 'multipart/related; type="application/dicom"; boundary=x'
+JSON = "application/dicom+json"
+
+
+@contextmanager
+def scripted(answers: Callable[[str], Answer]) -> Iterator[str]:
+    """A web server that answers a path as `answers` says; its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, content_type, body = answers(self.path)
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/web"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def matches(*uids: str, tag: str = "00080018") -> bytes:
+    return json.dumps([{tag: {"vr": "UI", "Value": [one]}} for one in uids]).encode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "retry", "text"),
+    [
+        ((503, "text/plain", b""), True, "503"),
+        ((404, "text/plain", b""), False, "404"),
+        ((302, "text/plain", b""), False, "302"),
+        ((200, "text/html", b"<p>sign in"), False, "text/html"),
+        ((200, RELATED, b"--x\r\nContent-Type: a/b\r\n\r\nDICM"), True, "ends early"),
+        ((200, RELATED, b"nothing of the kind"), True, "ends early"),
+        ((200, RELATED, b"*" * 2000), False, "more than 1000 bytes"),
+    ],
+)
+def test_an_instance_that_does_not_come_is_an_error_that_says_whether_to_ask_again(
+    answer: Answer, retry: bool, text: str
+) -> None:
+    with scripted(lambda _: answer) as url, pytest.raises(ArchiveError, match=text) as caught:
+        DicomWeb(url, max_instance_bytes=1000).fetch(REMOTE, SopInstanceUid("1.4"))
+    assert caught.value.retry is retry
+
+
+def test_an_instance_comes_in_one_part_or_bare() -> None:
+    part = b"\r\n--x\r\nContent-Type: application/dicom\r\nContent-Length: 9\r\n\r\nDI\r\n\r\n--C\r\n--x--\r\n"
+    for answer in ((200, RELATED, part), (200, "application/dicom", b"DI\r\n\r\n--C")):
+        with scripted(lambda _, answer=answer: answer) as url:
+            assert DicomWeb(url, max_instance_bytes=1000).fetch(REMOTE, SopInstanceUid("1.4")) == b"DI\r\n\r\n--C"
+
+
+def test_a_search_ends_also_where_the_archive_knows_no_pages_or_caps_them() -> None:
+    found = [f"1.4.{number}" for number in range(7)]
+    with scripted(lambda _: (200, JSON, matches(*found))) as url:
+        assert DicomWeb(url, max_instance_bytes=1).instances(REMOTE) == found
+
+    def capped(path: str) -> Answer:
+        offset = int(path.partition("offset=")[2])
+        return (200, JSON, matches(*found[offset : offset + 3])) if offset < 7 else (204, "", b"")
+
+    with scripted(capped) as url:
+        assert DicomWeb(url, max_instance_bytes=1).instances(REMOTE) == found
+
+
+@pytest.mark.parametrize("body", [b"[{}]", matches("../../etc"), matches("1.2?x=1"), b"{}", b"<html>"])
+def test_a_match_without_a_uid_is_not_followed(body: bytes) -> None:
+    with scripted(lambda _: (200, JSON, body)) as url, pytest.raises(ArchiveError):
+        DicomWeb(url, max_instance_bytes=1).instances(REMOTE)
+
+
+def test_an_archive_that_is_away_may_be_asked_again() -> None:
+    with pytest.raises(ArchiveError, match="does not answer") as caught:
+        DicomWeb(f"http://127.0.0.1:{free_port()}", max_instance_bytes=1).instances(REMOTE)
+    assert caught.value.retry

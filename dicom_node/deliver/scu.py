@@ -4,11 +4,12 @@ import socket
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pydicom.dataset import Dataset
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.status import STATUS_SUCCESS, STATUS_WARNING, code_to_category
 
@@ -58,6 +59,7 @@ def association(peer: Peer, contexts: Sequence[PresentationContext]) -> Generato
     if not link.is_established:
         raise _not_established(peer, link)
     _send_at_once(link)
+    link.dimse = _Answers(link)  # nothing was asked yet, so nothing is in the old one
     try:
         yield link
     finally:
@@ -78,6 +80,23 @@ def store(link: Association, dataset: Dataset) -> None:
     status = int(answer.Status)
     if code_to_category(status) not in (STATUS_SUCCESS, STATUS_WARNING):
         raise DeliveryError(f"the peer answered status 0x{status:04X}", retry=status in _PASSING)
+
+
+class _Answers(DIMSEServiceProvider):
+    """Leaves answers to who asked.
+
+    pynetdicom's reactor also takes messages off the queue and pauses while somebody asks, but a thread that was about
+    to look when the pause began looks all the same. On a busy machine it then takes the answer away, and whoever asked
+    waits until `response_s`.
+    """
+
+    def get_msg(self, block: bool = False) -> Any:
+        """The next message; for the reactor, which does not block, only a request of the peer's."""
+        queue: Any = super()
+        _, waiting = queue.peek_msg()
+        if not block and getattr(waiting, "MessageIDBeingRespondedTo", None) is not None:
+            return None, None
+        return queue.get_msg(block)
 
 
 def _send_at_once(link: Association) -> None:

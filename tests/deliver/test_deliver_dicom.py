@@ -1,5 +1,7 @@
 """What the answers of a storage SCP mean for a report, told by a scripted peer."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,11 +11,13 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import Comprehensive3DSRStorage, ImplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import build_context
 
 from dicom_factory import mr_image, write
 from dicom_node.deliver import DeliveryError
 from dicom_node.deliver.dicom import DicomDestination
-from dicom_node.deliver.scu import Peer
+from dicom_node.deliver.scu import Peer, association, store
 from peers import storescp
 
 # pynetdicom leaves a socket that never connected to the garbage collector, which closes it and says so.
@@ -41,6 +45,33 @@ def scripted(answer: Callable[[Any], int], **settings: Any) -> Iterator[DicomDes
         )
     finally:
         server.shutdown()
+
+
+class Starved(threading.Event):
+    """pynetdicom's checkpoint on a busy machine: the reactor passes it, and goes on once the answer has come."""
+
+    link: Association
+
+    def wait(self, timeout: float | None = None) -> bool:
+        passed = super().wait(timeout)
+        if threading.current_thread() is self.link:
+            until = time.monotonic() + 0.05
+            while time.monotonic() < until and self.link.dimse.msg_queue.empty():
+                threading.Event().wait(0.0002)
+        return passed
+
+
+def test_an_answer_is_never_lost_to_the_reactor(report: Path) -> None:
+    with scripted(lambda event: 0x0000) as destination:
+        context = build_context(Comprehensive3DSRStorage)
+        with association(destination.peer, [context]) as link:
+            starved, before = Starved(), link._reactor_checkpoint
+            starved.link = link
+            starved.set()
+            link._reactor_checkpoint = starved
+            before.set()
+            for _ in range(30):  # one of the first few was lost
+                store(link, dcmread(report))
 
 
 @pytest.mark.parametrize("status", [0x0000, 0xB000, 0xB006, 0xB007, 0x0107])

@@ -8,17 +8,37 @@ import json
 import logging
 import traceback
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from hashlib import sha256
 from types import TracebackType
 from typing import Final, TextIO
+
+from inference.identifiers import SeriesInstanceUid
 
 FIELDS: Final = frozenset(
     {
         "address", "ae_title", "attempt", "code", "count", "delivery_id", "destination", "host", "instances", "port",
-        "ports", "reader_digest", "reason", "seconds", "series_uid", "sop_class_uid", "sop_instance_uid", "state",
-        "status", "task",
+        "ports", "reader_digest", "reason", "request_id", "seconds", "series_uid", "sop_class_uid", "sop_instance_uid",
+        "state", "status", "task",
     }
 )  # fmt: skip
+
+
+_request: Final[ContextVar[str | None]] = ContextVar("request", default=None)
+
+
+@contextmanager
+def request_of(series: SeriesInstanceUid) -> Generator[None]:
+    """Every event of this thread until the end of the block carries the request id of `series`, which is the same in
+    every process: the beginning of the name that its folder in the spool has."""
+    token = _request.set(sha256(series.encode("ascii")).hexdigest()[:16])
+    try:
+        yield
+    finally:
+        _request.reset(token)
 
 
 class EventFormatter(logging.Formatter):
@@ -33,6 +53,8 @@ class EventFormatter(logging.Formatter):
             "event": record.getMessage(),
         }
         event.update({name: value for name, value in record.__dict__.items() if name in FIELDS})
+        if (request := _request.get()) is not None:
+            event["request_id"] = request
         if record.exc_info and record.exc_info[0] is not None:
             event["exception"] = record.exc_info[0].__name__
             event["at"] = _places(record.exc_info[2])

@@ -134,7 +134,7 @@ def make_site(
 ) -> Site:
     """What the web part answers from."""
     quarantine = Quarantine(spool.root)
-    metrics.watch(ledger, quarantine, utc_now)
+    metrics.watch(ledger, quarantine, utc_now, reader=readers.current)
     return Site(
         ledger=ledger,
         spool=spool,

@@ -71,6 +71,7 @@ class Deliveries(LedgerPart):
             if series is None or row is None:
                 return False
             row.state, row.lease_owner, row.next_at, row.reason = "delivered", None, None, None
+            row.delivered_at = now
             session.flush()
             if series.state == "read" and series.reading_id == row.reading_id and not _owed(session, row.reading_id):
                 series.state = transition(series.state, "delivered-all")

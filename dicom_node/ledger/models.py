@@ -141,7 +141,10 @@ class Reading(Base):
     report_class_uid: Mapped[str | None] = mapped_column(String(64))
     report_series_uid: Mapped[str | None] = mapped_column(String(64))
 
-    __table_args__ = (UniqueConstraint("series_id", "instances_digest", "reader_digest"),)
+    __table_args__ = (
+        UniqueConstraint("series_id", "instances_digest", "reader_digest"),
+        Index(None, "finished_at"),
+    )
 
 
 class ReviewEntry(Base):
@@ -180,12 +183,14 @@ class DeliveryOrder(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     token: Mapped[int] = mapped_column(Integer)
     reason: Mapped[str | None] = mapped_column(Text)
+    delivered_at: Mapped[datetime | None] = mapped_column(UtcTime)
     priority: Mapped[Priority] = mapped_column(Integer, default=LIVE, server_default="0")
 
     __table_args__ = (
         UniqueConstraint("reading_id", "destination"),
         Index(None, "state", "next_at"),
         Index(None, "state", "priority", "next_at"),
+        Index(None, "delivered_at"),
     )
 
 

@@ -243,6 +243,31 @@ class ReaderUse:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FinishedReading:
+    """A reading that came to something, and how long things took."""
+
+    key: int
+    begun_at: datetime  # by the first who claimed it
+    finished_at: datetime
+    last_at: datetime  # the last instance of its series
+    flagged: bool
+    status: Status | None  # with the next: of the series
+    scanner: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MadeDelivery:
+    """A report that its destination accepted."""
+
+    key: int
+    destination: str
+    owed_at: datetime
+    made_at: datetime
+    last_at: datetime  # the last instance of its series
+    priority: Priority
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
     """How many series and deliveries there are in each state; every state is a key."""
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from dicom_node.errors import CannotUnderstandError, NodeError, RefusedInstanceError, SopClassMismatchError
 from dicom_node.ledger.records import LIVE, Priority, ReceivedInstance
+from dicom_node.logs import request_of
 from dicom_node.receive.part10 import Identity, identify
 from dicom_node.receive.quarantine import Quarantine, StoreRequest
 from dicom_node.receive.spool import EncodedInstance, Spool, StoredInstance
@@ -92,6 +93,10 @@ class Intake:
 
     def released(self, series: Iterable[SeriesInstanceUid]) -> None:
         """Nobody has an association open any more that sent some of these series."""
+        series = list(series)
+        for uid in series:
+            with request_of(uid):
+                log.info("series sent", extra={"series_uid": uid})
         self._ledger.release(series, due_at=self._clock() + timedelta(seconds=self._quiet.quiet_after_release_s))
 
     def replay(self) -> tuple[int, int]:

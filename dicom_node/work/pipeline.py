@@ -6,6 +6,7 @@ every UID and time in a report derives from the claimed key, and the ledger take
 
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from dicom_node.deliver import DeliveryError, Destination, back_off
 from dicom_node.errors import NodeError
 from dicom_node.ledger.records import Delivery, Job, Outcome, Profile, ReportRow
 from dicom_node.ledger.store import Ledger
+from dicom_node.logs import request_of
 from dicom_node.receive.spool import Spool
 from dicom_node.report.context import NO_COMPANIONS, Companions
 from dicom_node.report.make import make_companions, make_report, no_report_reason
@@ -68,8 +70,12 @@ class Pipeline:
         job = self._ledger.claim(
             series, owner=policy.owner, reader_digest=reader.digest, now=self._clock(), lease_s=policy.lease_s
         )
-        if job is None:
-            return
+        if job is not None:
+            with request_of(series):
+                self._read(job, reader)
+
+    def _read(self, job: Job, reader: Reader) -> None:
+        policy, series, begun_s = self._policy, job.series_instance_uid, time.monotonic()
         with kept(
             lambda: self._ledger.renew(job, now=self._clock(), lease_s=policy.lease_s), every_s=policy.lease_s / 3
         ):
@@ -82,14 +88,20 @@ class Pipeline:
                 self._ledger.fail(job, f"{type(error).__name__} while reading", now=self._clock(), retry_at=retry_at)
                 return
             self._ledger.finish(job, outcome, now=self._clock())
-        log.info("series read", extra={"series_uid": series, "instances": len(job.sop_instance_uids)})
+        said = {"series_uid": series, "instances": len(job.sop_instance_uids), "seconds": _since(begun_s)}
+        log.info("series read", extra=said)
 
     def deliver(self, delivery_id: int) -> None:
         """Try one delivery that is due; a failure is retried later or, where that cannot help, kept with its reason."""
         policy, now = self._policy, self._clock()
         delivery = self._ledger.claim_delivery(delivery_id, owner=policy.owner, now=now, lease_s=policy.lease_s)
-        if delivery is None:
-            return
+        if delivery is not None:
+            with request_of(delivery.source_series_uid):
+                self._deliver(delivery)
+
+    def _deliver(self, delivery: Delivery) -> None:
+        policy, begun_s = self._policy, time.monotonic()
+        said = {"series_uid": delivery.source_series_uid, "destination": delivery.destination}
         with kept(
             lambda: self._ledger.renew_delivery(delivery, now=self._clock(), lease_s=policy.lease_s),
             every_s=policy.lease_s / 3,
@@ -100,8 +112,10 @@ class Pipeline:
                 retry = error.retry and delivery.attempt < policy.delivery_max_attempts
                 retry_at = self._clock() + timedelta(seconds=self._pause_s(delivery.attempt)) if retry else None
                 self._ledger.delivery_failed(delivery, str(error), now=self._clock(), retry_at=retry_at)
+                log.warning("report not delivered", extra={**said, "attempt": delivery.attempt, "reason": str(error)})
                 return
             self._ledger.delivered(delivery, now=self._clock())
+        log.info("report delivered", extra={**said, "seconds": _since(begun_s)})
 
     def _send(self, delivery: Delivery) -> None:
         """The report, then what goes with it; all of it again where one of them fails."""
@@ -171,3 +185,7 @@ def _outcome(reading: SeriesReading, profile: Profile) -> Outcome:
         reason="no report was made",
         profile=profile,
     )
+
+
+def _since(begun_s: float) -> float:
+    return round(time.monotonic() - begun_s, 3)

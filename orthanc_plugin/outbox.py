@@ -8,6 +8,7 @@ Kind = Literal["forward", "report", "route"]
 Key = tuple[Kind, str]
 
 _SCHEMA: Final = "mrclip.outbox/1"
+EMPTY: Final = json.dumps({"schema": _SCHEMA, "tasks": [], "given_up": []}, separators=(",", ":"))
 _REMEMBERED: Final = 50  # tasks that were given up
 
 

@@ -138,7 +138,7 @@ def open_page(output: orthanc.RestOutput, _uri: str, **request: Any) -> None:
 
 def show_queue(output: orthanc.RestOutput, _uri: str, **_request: Any) -> None:
     """GET /mrclip/queue: what is still to be done, and what was given up."""
-    output.AnswerBuffer(_WORKER.kept, "application/json")
+    output.AnswerBuffer(_WORKER.queue(), "application/json")
 
 
 def back_fill(output: orthanc.RestOutput, _uri: str, **request: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from orthanc_plugin.configuration import Configuration
 from orthanc_plugin.node import Node, NodeError
-from orthanc_plugin.outbox import Outbox, Task
+from orthanc_plugin.outbox import EMPTY, Outbox, Task
 from orthanc_plugin.routing import Result, Series, destinations, seconds_to_wait, unwanted
 
 # Metadata of source series (4201 to 4205; `UserMetadata` in orthanc.json gives them their names).
@@ -85,7 +85,7 @@ class Worker:
             retry_s=settings.retry_s, retry_max_s=settings.retry_max_s, max_attempts=settings.max_attempts
         )
         self._change = self._kept_change = -1
-        self.kept = ""  # the outbox as it was kept last; any thread may look at it
+        self._kept = ""  # the outbox as it was kept last
         self._has_labels = False
 
     def begin(self) -> None:
@@ -134,13 +134,18 @@ class Worker:
             known, problem = self._node.series(uid), None
         except NodeError as error:
             known, problem = None, str(error)
-        tasks = json.loads(self.kept or self.outbox.text())["tasks"]
+        tasks = json.loads(self.queue())["tasks"]
         return {
             "series_instance_uid": uid,
             "reading": None if known is None else known.document,
             "problem": problem,
             "tasks": [task for task in tasks if task["subject"].split(" ")[0] == series],
         }
+
+    def queue(self) -> str:
+        """What is still to be done, as it was kept last, by the run before this one until this has begun. From any
+        thread."""
+        return self._kept or self._orthanc.property(OUTBOX_PROPERTY) or EMPTY
 
     def forward(self, series: str) -> None:
         """Forward a series now."""
@@ -335,9 +340,9 @@ class Worker:
     def _keep(self) -> None:
         """Keep the outbox first: doing something twice is harmless, forgetting it is not."""
         text = self.outbox.text()
-        if text != self.kept:
+        if text != self._kept:
             self._orthanc.set_property(OUTBOX_PROPERTY, text)
-            self.kept = text
+            self._kept = text
         if self._change != self._kept_change:
             self._orthanc.set_property(CHANGE_PROPERTY, str(self._change))
             self._kept_change = self._change

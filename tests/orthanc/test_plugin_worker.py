@@ -1,5 +1,6 @@
 """The plugin's work against an Orthanc in memory and a node that can be away: what real ones would take long for."""
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -442,3 +443,13 @@ def test_the_worker_sleeps_until_something_is_due(scene: Scene) -> None:
     assert scene.worker.seconds_to_wait(600) == 300
     scene.now += timedelta(seconds=400)
     assert scene.worker.seconds_to_wait(60) == 0
+
+
+def test_the_queue_can_be_asked_for_before_the_worker_has_begun(scene: Scene) -> None:
+    scene.orthanc.add("a")
+    scene.step()
+    later = Worker(scene.orthanc, scene.node, scene.settings, now=lambda: scene.now)  # type: ignore[arg-type]
+    assert json.loads(later.queue()) == json.loads(scene.worker.queue())
+    assert [task["subject"] for task in json.loads(later.queue())["tasks"]] == ["a"]
+    scene.orthanc.properties.clear()
+    assert json.loads(later.queue())["tasks"] == []

@@ -179,7 +179,7 @@ def test_the_keyboard_is_enough(browser: Browser, node: Node, flagged: str) -> N
         page.wait_for_url(f"**/series/{flagged}")
 
 
-@pytest.mark.parametrize("path", ["/", "/series/{flagged}", "/series/1.2.3"])
+@pytest.mark.parametrize("path", ["/", "/series/{flagged}", "/series/1.2.3", "/scanners", "/model", "/sign-in"])
 def test_a_narrow_window_needs_no_scrolling_sideways(browser: Browser, node: Node, flagged: str, path: str) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 700}, base_url=node.url)
     page = context.new_page()

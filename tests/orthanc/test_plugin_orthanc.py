@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import sync_playwright
 
+import tiny_bundle
 from dicom_factory import series, write_series
 from orthanc_server import Orthanc, RefusedError, orthanc
 from peers import free_port, program, wait_for
@@ -145,6 +146,50 @@ def test_rules_routes_and_the_rest_interface(tmp_path: Path) -> None:
             node.stop()
             with pytest.raises(RefusedError, match="502"):
                 peer.post(f"/mrclip/series/{source}/read")
+
+
+def test_what_was_stored_before_is_read_when_somebody_asks_for_all_of_it(tmp_path: Path) -> None:
+    dicom_port, folder = free_port(), tmp_path / "orthanc"
+    with serve(node_settings(tmp_path, dicom_port)) as node:
+        nothing = plugin_settings(node, Rules={"Modalities": ["US"]})
+        with orthanc(folder, settings=nothing, dicom_port=dicom_port) as peer:
+            sources = [peer.store(series(2, seed=f"old-{number}", **FLAGGED)) for number in range(3)]
+            left_out = peer.store(series(1, seed="phantom", SeriesDescription="t1 Phantom"))
+            wait_for(lambda: all(peer.get(f"/series/{one}")["IsStable"] for one in sources), 30, what="stable series")
+            peer.wait_until_idle()
+        settings = plugin_settings(node, Rules={"NotDescription": "phantom"})
+        with orthanc(folder, settings=settings, dicom_port=dicom_port) as peer:
+            peer.wait_until_idle()
+            assert node.states() == {}, "they were stable long ago, so nothing asks for them"
+            assert peer.post("/mrclip/backfill") == {"requested": "backfill"}
+            wait_for(lambda: all(has_report(peer, one) for one in sources), 60, what="the reports")
+            peer.wait_until_idle()
+            assert [peer.sent(one) for one in (*sources, left_out)] == [1, 1, 1, 0]
+
+
+def test_series_are_routed_by_what_the_image_shows(tmp_path: Path) -> None:
+    bundle = tiny_bundle.write(tmp_path / "bundle").folder
+    dicom_port = free_port()
+    with serve(node_settings(tmp_path, dicom_port, reader={"bundle": str(bundle)})) as node:
+        routes = [
+            {"Contrast": ["T2"], "Flagged": False, "To": "research"},
+            {"Contrast": ["T1"], "To": "elsewhere"},
+        ]
+        settings = plugin_settings(node, Routes=routes)
+        settings["DicomModalities"]["research"] = settings["DicomModalities"]["mrclip"]
+        with orthanc(tmp_path / "orthanc", settings=settings, dicom_port=dicom_port) as peer:
+            header = tiny_bundle.protocol("T2")
+            said = {"RepetitionTime": header.RepetitionTime_ms, "FlipAngle": 90, "SeriesDescription": "T2 tse tra"}
+            pixels = tiny_bundle.phantom(header, seed=4)
+            true = peer.store(series(6, seed="true", EchoTime=header.EchoTime_ms, pixels=pixels, **said))
+            # The same image, whose echo time is in seconds: T2 too, but flagged, so no route fits.
+            seconds = round(header.EchoTime_ms / 1000, 4)
+            flagged = peer.store(series(6, seed="seconds", EchoTime=seconds, pixels=pixels, **said))
+            wait_for(lambda: has_report(peer, true) and has_report(peer, flagged), 60, what="both reports")
+            peer.wait_until_idle()
+            seen = [(one["MrclipContrast"], one["MrclipFlagged"]) for one in map(peer.metadata, (true, flagged))]
+            assert seen == [("T2", "false"), ("T2", "true")]
+            assert [peer.sent(one) for one in (true, flagged)] == [2, 1], "to the node, and one of them to research"
 
 
 def test_the_node_fetches_what_it_is_told_of(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import logging
 from types import TracebackType
 from typing import Self
 
+from dicom_node.commitment.scp import CommitmentScp
 from dicom_node.ledger.rebuild import reconcile
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.server import StorageScp
@@ -16,6 +17,7 @@ from dicom_node.wiring import (
     make_intake,
     make_pipeline,
     make_readers,
+    make_reporter,
     make_site,
     make_sweeper,
     open_ledger,
@@ -39,7 +41,9 @@ class Node:
         self.quarantine = Quarantine(self.spool.root)
         metrics = Metrics()
         intake = make_intake(settings, ledger=metrics.counted(self.ledger), spool=self.spool)
-        self.scp = StorageScp(settings.scp, intake)
+        self._reporter = make_reporter(settings, ledger=self.ledger, spool=self.spool)
+        commitment = CommitmentScp(ledger=self.ledger, reporter=self._reporter, clock=utc_now)
+        self.scp = StorageScp(settings.scp, intake, commitment=commitment if settings.commitment.enabled else None)
         self._fetcher = make_fetcher(settings, intake)
         pipeline = make_pipeline(settings, ledger=self.ledger, spool=self.spool, readers=self.readers)
         self._dispatcher = make_dispatcher(settings, pipeline, done=self._wake)
@@ -57,6 +61,7 @@ class Node:
         reconcile(self.ledger, self.spool, now=utc_now())
         self.web.start()
         self.scp.start()
+        self._reporter.start()
         self._sweeper.start()
 
     def stop(self) -> None:
@@ -64,6 +69,7 @@ class Node:
         self.scp.stop()
         self.web.stop()
         self._fetcher.close()
+        self._reporter.stop()
         self._sweeper.stop()
         self._dispatcher.close()
         self._engine.dispose()

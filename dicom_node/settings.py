@@ -150,6 +150,21 @@ Destination = Annotated[
 ]
 
 
+class CommitmentPeer(Section):
+    """Who asks for Storage Commitment, and where it takes the report once its association has ended."""
+
+    ae_title: AeTitle  # it asks with
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+
+
+class CommitmentSettings(Section):
+    """Storage Commitment: whether senders may ask if what they sent is safe."""
+
+    enabled: bool = True
+    peers: tuple[CommitmentPeer, ...] = ()  # the others are told only while their association is open
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
@@ -206,6 +221,7 @@ class Settings(BaseSettings):
     work: WorkSettings = WorkSettings()
     report: ReportSettings = ReportSettings()
     destinations: tuple[Destination, ...] = ()
+    commitment: CommitmentSettings = CommitmentSettings()
     web: WebSettings = WebSettings()
 
     @property

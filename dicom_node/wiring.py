@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from dicom_node import settings as tree
+from dicom_node.commitment.reporter import Reporter, ReportPolicy
 from dicom_node.deliver import Destination
 from dicom_node.deliver.dicom import DicomDestination
 from dicom_node.deliver.folder import FolderDestination
@@ -73,6 +74,28 @@ def make_intake(settings: Settings, *, ledger: ArrivalLedger, spool: Spool, prio
     quiet = QuietTimes(quiet_s=settings.series.quiet_s, quiet_after_release_s=settings.series.quiet_after_release_s)
     return Intake(
         ledger=ledger, spool=spool, quarantine=Quarantine(spool.root), quiet=quiet, clock=utc_now, priority=priority
+    )
+
+
+def make_reporter(settings: Settings, *, ledger: Ledger, spool: Spool) -> Reporter:
+    """What tells senders whether what they sent is safe."""
+    work = settings.work
+    return Reporter(
+        ledger=ledger,
+        spool=spool,
+        peers={
+            one.ae_title: Peer(
+                ae_title=one.ae_title, host=one.host, port=one.port, calling_ae_title=settings.scp.ae_title
+            )
+            for one in settings.commitment.peers
+        },
+        policy=ReportPolicy(
+            interval_s=work.sweep_interval_s,
+            retry_s=work.retry_s,
+            retry_max_s=work.retry_max_s,
+            max_attempts=work.delivery_max_attempts,
+        ),
+        clock=utc_now,
     )
 
 

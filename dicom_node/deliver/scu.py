@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.status import STATUS_SUCCESS, STATUS_WARNING, code_to_category
 
@@ -44,7 +45,9 @@ class AssociationEndedError(DeliveryError):
 
 
 @contextmanager
-def association(peer: Peer, contexts: Sequence[PresentationContext]) -> Generator[Association, None, None]:
+def association(
+    peer: Peer, contexts: Sequence[PresentationContext], *, roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = ()
+) -> Generator[Association, None, None]:
     """An association with `peer`, released at the end of the block; DeliveryError where there is none to be had."""
     entity = ApplicationEntity(ae_title=peer.calling_ae_title)
     entity.connection_timeout = peer.connect_s
@@ -52,7 +55,7 @@ def association(peer: Peer, contexts: Sequence[PresentationContext]) -> Generato
     entity.dimse_timeout = entity.network_timeout = peer.response_s
     try:
         link = entity.associate(  # pyright: ignore[reportUnknownMemberType] - some of its other arguments are untyped
-            peer.host, peer.port, contexts=list(contexts), ae_title=peer.ae_title
+            peer.host, peer.port, contexts=list(contexts), ae_title=peer.ae_title, ext_neg=list(roles)
         )
     except OSError as error:  # the name of the host is not known
         raise DeliveryError(f"{peer}: {error.strerror}", retry=True) from error

@@ -26,7 +26,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 # SQLite counts up only a column whose type is exactly INTEGER.
-_Key = BigInteger().with_variant(Integer(), "sqlite")
+Key = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -66,7 +66,7 @@ class Series(Base):
 
     __tablename__ = "series"
 
-    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
     study_uid: Mapped[str] = mapped_column(String(64))
     series_uid: Mapped[str] = mapped_column(String(64), unique=True)
     modality: Mapped[str | None] = mapped_column(String(16))
@@ -116,7 +116,8 @@ class Instance(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     received_at: Mapped[datetime] = mapped_column(UtcTime)
 
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    # By its UID alone an instance is looked for only when somebody asks whether it is safe.
+    __table_args__ = (Index(None, "sop_uid"), {"sqlite_with_rowid": False})
 
 
 class Reading(Base):
@@ -124,7 +125,7 @@ class Reading(Base):
 
     __tablename__ = "readings"
 
-    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
     series_id: Mapped[int] = mapped_column(ForeignKey("series.id"))
     instances_digest: Mapped[str] = mapped_column(String(64))
     reader_digest: Mapped[str] = mapped_column(String(64))
@@ -152,7 +153,7 @@ class ReviewEntry(Base):
 
     __tablename__ = "reviews"
 
-    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
     digest: Mapped[str] = mapped_column(String(64), unique=True)  # of its file
     series_id: Mapped[int] = mapped_column(ForeignKey("series.id"))
     instances_digest: Mapped[str] = mapped_column(String(64))
@@ -173,7 +174,7 @@ class DeliveryOrder(Base):
 
     __tablename__ = "deliveries"
 
-    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
     reading_id: Mapped[int] = mapped_column(ForeignKey("readings.id"))
     destination: Mapped[str] = mapped_column(String(128))
     state: Mapped[DeliveryState] = mapped_column(String(16))

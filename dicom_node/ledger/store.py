@@ -5,6 +5,7 @@ not answer; nothing is half done then, and doing it again is harmless.
 """
 
 from dicom_node.ledger.arrivals import Arrivals
+from dicom_node.ledger.commitments import Commitments
 from dicom_node.ledger.deliveries import Deliveries
 from dicom_node.ledger.progress import Progress
 from dicom_node.ledger.queries import Queries
@@ -14,5 +15,5 @@ from dicom_node.ledger.statistics import Statistics
 from dicom_node.ledger.turns import Turns
 
 
-class Ledger(Arrivals, Readings, Deliveries, Reviews, Queries, Statistics, Progress, Turns):
+class Ledger(Arrivals, Readings, Deliveries, Reviews, Queries, Statistics, Progress, Turns, Commitments):
     """Which instances arrived, what is due, who reads it, what became of it and where that still has to go."""

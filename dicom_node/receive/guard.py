@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -26,6 +26,8 @@ from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 log = logging.getLogger(__name__)
+
+Handler = tuple[evt.InterventionEvent, Callable[[evt.Event], Any]]
 
 # The longest association request that makes sense: 128 contexts with every transfer syntax there is (PS3.8 9.3.2).
 _LONGEST_REQUEST_BYTES: Final = 1 << 19
@@ -189,7 +191,7 @@ class GuardedServer(ThreadedAssociationServer):
         entity: ApplicationEntity,
         address: tuple[str, int],
         *,
-        store: Callable[[evt.Event], int],
+        handlers: Sequence[Handler],
         limits: Limits,
         ssl_context: ssl.SSLContext | None,
         ended: Callable[[Association], None],
@@ -204,7 +206,7 @@ class GuardedServer(ThreadedAssociationServer):
             entity.ae_title,
             entity.supported_contexts,
             ssl_context,
-            evt_handlers=[(evt.EVT_C_STORE, store)],
+            evt_handlers=list(handlers),
             request_handler=GuardedHandler,
         )
 

@@ -1,4 +1,4 @@
-"""The receiving DICOM peer: Verification and Storage (PS3.4 A and B) on pynetdicom.
+"""The receiving DICOM peer: Verification, Storage and Storage Commitment (PS3.4 A, B and J) on pynetdicom.
 
 The handler neither raises nor thinks: it hands bytes to the intake, and every outcome is a status. 0x0000 leaves only
 after the bytes are whole and synced in the spool and their row is in the ledger.
@@ -17,8 +17,9 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
+from dicom_node.commitment.scp import CommitmentScp
 from dicom_node.errors import SUCCESS, CannotUnderstandError, NodeError, SopClassNotSupportedError
-from dicom_node.receive.guard import GuardedServer, Limits
+from dicom_node.receive.guard import GuardedServer, Handler, Limits
 from dicom_node.receive.intake import Intake
 from dicom_node.receive.part10 import IMPLEMENTATION_VERSION_NAME
 from dicom_node.receive.quarantine import StoreRequest
@@ -36,9 +37,17 @@ _ABORT_GRACE_S: Final = 1.0  # for an A-ABORT to leave
 class StorageScp:
     """A DICOM peer that runs from `start` to `stop`."""
 
-    def __init__(self, settings: ScpSettings, intake: Intake, *, ssl_context: ssl.SSLContext | None = None) -> None:
-        """`ssl_context` makes it speak TLS; it must be one for servers."""
+    def __init__(
+        self,
+        settings: ScpSettings,
+        intake: Intake,
+        *,
+        commitment: CommitmentScp | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        """`commitment` makes it offer Storage Commitment; `ssl_context`, one for servers, makes it speak TLS."""
         self._settings, self._intake, self._ssl_context = settings, intake, ssl_context
+        self._commitment = commitment
         self._senders = Senders()
         self._server: GuardedServer | None = None
         self._thread: threading.Thread | None = None
@@ -51,7 +60,7 @@ class StorageScp:
         self._server = GuardedServer(
             self._entity(),
             (settings.host, settings.port),
-            store=self._store,
+            handlers=self._handlers(),
             limits=Limits(
                 associations=settings.max_associations,
                 connections_per_host=settings.max_connections_per_peer,
@@ -93,6 +102,8 @@ class StorageScp:
         settings = self._settings
         entity = ApplicationEntity(ae_title=settings.ae_title)
         entity.supported_contexts = presentation_contexts(settings.accept_other_storage)
+        if self._commitment is not None:
+            entity.supported_contexts += self._commitment.contexts()
         entity.require_called_aet = True
         entity.require_calling_aet = list(settings.calling_ae_titles)
         entity.maximum_pdu_size = settings.max_pdu_bytes
@@ -103,6 +114,10 @@ class StorageScp:
         entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         return entity
+
+    def _handlers(self) -> list[Handler]:
+        more = [] if self._commitment is None else self._commitment.handlers()
+        return [(evt.EVT_C_STORE, self._store), *more]
 
     def _store(self, event: evt.Event) -> int:
         """Answer a C-STORE request."""

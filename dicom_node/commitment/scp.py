@@ -1,0 +1,121 @@
+"""The receiving side of Storage Commitment: takes requests in on the node's own port and sees that they are answered.
+
+A report goes back on the association it was asked on if that stays open and quiet for a moment, since a peer that goes
+on sending, or releases, does not wait for it there.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import evt
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import N_ACTION
+from pynetdicom.presentation import PresentationContext, build_context
+
+from dicom_node.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE
+from dicom_node.commitment.messages import REQUEST_COMMITMENT, read_request
+from dicom_node.commitment.reporter import Reporter
+from dicom_node.commitment.theirs import LONGEST_WAIT_S, TheirAssociation
+from dicom_node.errors import SUCCESS, CannotUnderstandError, NodeError
+from dicom_node.ledger.store import Ledger
+from dicom_node.receive.guard import Handler
+
+log = logging.getLogger(__name__)
+
+# PS3.7 C.5
+_NO_SUCH_INSTANCE: Final = 0x0112
+_INVALID_ARGUMENT: Final = 0x0115
+_NO_SUCH_ACTION: Final = 0x0123
+_RESOURCE_LIMITATION: Final = 0x0213
+
+_Answer = tuple[int, Dataset | None]
+
+
+class CommitmentScp:
+    """What the receiving peer offers for Storage Commitment, and its handlers."""
+
+    def __init__(self, *, ledger: Ledger, reporter: Reporter, clock: Callable[[], datetime]) -> None:
+        self._ledger, self._reporter, self._clock = ledger, reporter, clock
+        self._waiting: dict[Association, TheirAssociation] = {}
+        self._lock = threading.Lock()
+
+    def contexts(self) -> list[PresentationContext]:
+        """Its presentation context; peers may be SCU (they ask) or SCP (they report to us)."""
+        context = build_context(PUSH_MODEL, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+        context.scu_role = context.scp_role = True
+        return [context]
+
+    def handlers(self) -> list[Handler]:
+        """What pynetdicom calls for its messages."""
+        return [(evt.EVT_N_ACTION, self._requested)]
+
+    def _requested(self, event: evt.Event) -> _Answer:
+        """Answer an N-ACTION request: kept in the ledger, to be reported later (PS3.4 J.3.2)."""
+        calling_aet = str(event.assoc.requestor.ae_title).strip()
+        try:
+            status, commitment_id = self._take(event, calling_aet)
+        except CannotUnderstandError as error:
+            status, commitment_id, reason = _INVALID_ARGUMENT, None, str(error)
+        except NodeError as error:
+            status, commitment_id, reason = _RESOURCE_LIMITATION, None, str(error)
+        else:
+            reason = "no such action or instance"
+        if commitment_id is None:
+            log.warning(
+                "commitment request not taken",
+                extra={"ae_title": calling_aet, "status": f"{status:04X}", "reason": reason},
+            )
+        else:
+            self._attend(event.assoc, commitment_id)
+        return status, None
+
+    def _take(self, event: evt.Event, calling_aet: str) -> tuple[int, int | None]:
+        request = event.request
+        if not isinstance(request, N_ACTION) or request.ActionTypeID != REQUEST_COMMITMENT:
+            return _NO_SUCH_ACTION, None
+        if request.RequestedSOPInstanceUID != PUSH_MODEL_INSTANCE:
+            return _NO_SUCH_INSTANCE, None
+        if request.ActionInformation is None:
+            raise CannotUnderstandError("the request has no Action Information (PS3.4 J.3.2.1)")
+        asked = read_request(request.ActionInformation.getvalue(), str(event.context.transfer_syntax))
+        now = self._clock()
+        due_at = now + timedelta(seconds=LONGEST_WAIT_S)
+        found = self._ledger.request_commitment(calling_aet, asked, now=now, due_at=due_at)
+        log.info("commitment requested", extra={"ae_title": calling_aet, "instances": len(asked.references)})
+        return SUCCESS, found
+
+    def _attend(self, association: Association, commitment_id: int) -> None:
+        """Have a request reported on its association; one thread for all of an association's."""
+        with self._lock:
+            waiting = self._waiting.get(association)
+            if waiting is not None:
+                waiting.ids.append(commitment_id)
+                return
+            self._waiting[association] = waiting = TheirAssociation(association, commitment_id)
+        threading.Thread(target=self._report, args=(association, waiting), name="commitment-here", daemon=True).start()
+
+    def _report(self, association: Association, waiting: TheirAssociation) -> None:
+        try:
+            here = waiting.until_quiet()
+            while (commitment_id := self._next(association, waiting)) is not None:
+                if here and waiting.is_open:
+                    self._reporter.report(commitment_id, waiting.tell)
+                else:
+                    self._ledger.hurry_commitment(commitment_id, now=self._clock())
+                    self._reporter.wake()
+        except NodeError as error:  # they are due all the same, a little later
+            log.warning("commitments not reported", extra={"reason": str(error)})
+            with self._lock:
+                self._waiting.pop(association, None)
+
+    def _next(self, association: Association, waiting: TheirAssociation) -> int | None:
+        with self._lock:
+            if waiting.ids:
+                return waiting.ids.pop(0)
+            del self._waiting[association]
+            return None

@@ -54,6 +54,8 @@ class ScpSettings(Section):
     port: Port = 11112  # 0: any free one
     calling_ae_titles: tuple[AeTitle, ...] = ()  # who may send; empty: everybody
     accept_other_storage: Literal["refuse", "store"] = "refuse"  # storage classes that are not MR
+    # How another data set under a known UID is answered, which is kept aside: success (0000), refuse (0111).
+    duplicates: Literal["success", "refuse"] = "success"
     max_associations: int = Field(default=25, ge=1)
     max_connections_per_peer: int = Field(default=10, ge=1)  # by address; an idle one gives way to a new one
     max_pdu_bytes: int = Field(default=131072, ge=4096, le=1048576)

@@ -69,17 +69,29 @@ def _decode(instance: Instance, frames: Collection[int], limits: PixelLimits) ->
     layout = instance.pixels
     if layout is None:
         raise PixelError("no-pixels", "the object has no PixelData (7FE0,0010)")
-    syntax = UID(instance.transfer_syntax_uid)
+    try:
+        with instance.stream() as stream:
+            return stored_values(stream, layout, UID(instance.transfer_syntax_uid), frames, limits=limits)
+    except OSError as error:
+        raise PixelError("broken-pixels", f"the file cannot be read again: {error.strerror or error}") from error
+
+
+def stored_values(
+    stream: BinaryIO, layout: PixelLayout, syntax: UID, frames: Collection[int], *, limits: PixelLimits = LIMITS
+) -> dict[int, _Stored]:
+    """Stored values (rows, columns) of some frames, numbered from 1, as the data set of `stream` holds them.
+
+    Raises:
+        PixelError: colour, broken-pixels or pixel-limit.
+        OSError: the stream could not be read.
+    """
     check_layout(layout, encapsulated=syntax.is_encapsulated, limits=limits)
     if max(frames) > layout.frames:
         raise PixelError(
             "broken-pixels", f"frame {max(frames)} is wanted; NumberOfFrames (0028,0008) is {layout.frames}"
         )
     try:
-        with instance.stream() as stream:
-            return _decode_stream(stream, layout, syntax, sorted(frames))
-    except OSError as error:
-        raise PixelError("broken-pixels", f"the file cannot be read again: {error.strerror or error}") from error
+        return _decode_stream(stream, layout, syntax, sorted(frames))
     except _DECODER_ERRORS as error:
         message = " ".join(str(error).split())[:500]
         raise PixelError(

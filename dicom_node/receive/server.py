@@ -31,6 +31,7 @@ from inference.identifiers import SeriesInstanceUid
 log = logging.getLogger(__name__)
 
 _CANNOT_UNDERSTAND: Final = 0xC000
+_DUPLICATE: Final = 0x0111  # Duplicate SOP Instance (PS3.7 C.5.7)
 _ABORT_GRACE_S: Final = 1.0  # for an A-ABORT to leave
 
 
@@ -123,14 +124,16 @@ class StorageScp:
         """Answer a C-STORE request."""
         begun = time.monotonic()
         try:
-            series = self._intake.take(_request(event)).series_instance_uid
+            taken = self._intake.take(_request(event))
         except NodeError as error:
             status = _CANNOT_UNDERSTAND if error.status is None else error.status
             log.warning("instance not taken", extra={"status": f"{status:04X}", "reason": str(error)})
             return status
+        series = taken.series_instance_uid
         self._senders.seen(event.assoc, series)
         log.debug("instance taken", extra={"series_uid": series, "seconds": round(time.monotonic() - begun, 4)})
-        return SUCCESS
+        conflict = taken.stored.arrival == "conflict"
+        return _DUPLICATE if conflict and self._settings.duplicates == "refuse" else SUCCESS
 
     def _ended(self, association: Association) -> None:
         series = self._senders.ended(association)

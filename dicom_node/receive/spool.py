@@ -25,6 +25,7 @@ from dicom_node.errors import SpoolFullError
 from dicom_node.ledger.records import FiledReport, Job, Outcome, Profile, ReportRow, Review
 from dicom_node.receive.files import PART, make_folder, write_whole
 from dicom_node.receive.part10 import file_meta, read_file_meta
+from dicom_node.receive.sameness import same_data_set
 from inference.atomic import sync_folder
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 
@@ -83,9 +84,9 @@ class Spool:
     def store(self, instance: EncodedInstance) -> StoredInstance:
         """Keep an instance. Its bytes are whole and synced when this returns, unless it was there before.
 
-        The same data set under the same UID is stored once, whatever group 2 would say. Another data set under a
-        known UID is kept aside: the first one stays the one that is read. Raises SpoolFullError or
-        OutOfResourcesError, with nothing left behind.
+        The same data set under the same UID is stored once, whatever group 2 would say and in whatever transfer
+        syntax it comes again. Another data set under a known UID is kept aside: the first one stays the one that is
+        read. Raises SpoolFullError or OutOfResourcesError, with nothing left behind.
         """
         self.check_room(len(instance.data_set))
         path = self.instance_path(instance.series_instance_uid, instance.sop_instance_uid)
@@ -99,7 +100,7 @@ class Spool:
         chunks = (meta, instance.data_set)
         if not path.exists() and write_whole(path, chunks, replace=False):
             return StoredInstance(path=path, arrival="stored")
-        if _same_data_set(path, instance.data_set):
+        if _same_data_set(path, meta, instance.data_set):
             sync_folder(path.parent)  # whoever stored it may not have come so far yet
             return StoredInstance(path=path, arrival="duplicate")
         digest = sha256(instance.data_set).hexdigest()
@@ -204,9 +205,12 @@ def _changed(path: Path, since: datetime | None) -> bool:
     return since is None or path.stat().st_mtime >= since.timestamp()
 
 
-def _same_data_set(path: Path, data_set: bytes | memoryview) -> bool:
-    stored = memoryview(path.read_bytes())
-    return stored[read_file_meta(stored).data_set_offset :] == data_set
+def _same_data_set(path: Path, meta: bytes, data_set: bytes | memoryview) -> bool:
+    stored, offered = memoryview(path.read_bytes()), read_file_meta(memoryview(meta))
+    said = read_file_meta(stored)
+    if said.transfer_syntax_uid == offered.transfer_syntax_uid and stored[said.data_set_offset :] == data_set:
+        return True
+    return same_data_set(stored, b"".join((meta, data_set)))
 
 
 def _note(job: Job, outcome: Outcome) -> dict[str, Any]:

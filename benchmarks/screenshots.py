@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 from pydicom import Dataset, dcmread
 
@@ -21,7 +22,8 @@ import sample
 import tiny_bundle
 from dicom_factory import series
 from dicom_node.deliver.folder import FolderDestination
-from dicom_node.ledger.records import Profile
+from dicom_node.ledger.records import Profile, SeriesSummary
+from dicom_node.report.context import Companions
 from dicom_node.work.pipeline import Pipeline, WorkPolicy
 from inference.model import load_model
 from inference.read import Reader
@@ -72,7 +74,10 @@ def studies() -> Iterable[list[Dataset]]:
 
 def read_all(node: Node, reader: Reader, folder: Path) -> None:
     """Receive and read the studies."""
-    policy = WorkPolicy(owner="docs", lease_s=60, retry_s=1, retry_max_s=1, delivery_max_attempts=1, send="answered")
+    policy = WorkPolicy(
+        owner="docs", lease_s=60, retry_s=1, retry_max_s=1, delivery_max_attempts=1, send="answered",
+        companions=Companions(secondary_capture=True),
+    )  # fmt: skip
     pipeline = Pipeline(
         ledger=node.ledger,
         spool=node.site.spool,
@@ -88,6 +93,15 @@ def read_all(node: Node, reader: Reader, folder: Path) -> None:
         pipeline.deliver(delivery)
 
 
+def picture_for_viewers(node: Node, flagged: SeriesSummary) -> None:
+    """The Secondary Capture that goes with the report."""
+    record = node.ledger.series(flagged.series_instance_uid)
+    if record is None:
+        raise RuntimeError("the series is not known")
+    capture = dcmread(node.site.spool.companions(record.reports[-1].sop_instance_uid)[0])
+    Image.fromarray(capture.pixel_array).save(IMAGES / "secondary-capture.png", optimize=True)
+
+
 def main() -> None:
     """Make every picture."""
     with TemporaryDirectory() as name:
@@ -98,6 +112,7 @@ def main() -> None:
             history(node)
             read_all(node, reader, folder)
             flagged = next(line for line in node.ledger.page(flagged=True) if line.contrast == "T2")
+            picture_for_viewers(node, flagged)
             options = ["--no-sandbox"] if os.geteuid() == 0 else []
             browser = playwright.chromium.launch(executable_path=program("chromium"), args=options)
             page = browser.new_page(viewport={"width": 1120, "height": 760}, base_url=node.url)
@@ -106,10 +121,11 @@ def main() -> None:
                 (f"/series/{flagged.series_instance_uid}", "web-series"),
                 ("/scanners", "web-scanners"),
                 ("/model", "web-model"),
+                ("/sign-in", "web-sign-in"),
             ):
                 page.goto(path)
                 page.wait_for_load_state("networkidle")
-                page.screenshot(path=IMAGES / f"{picture}.png")
+                page.screenshot(path=IMAGES / f"{picture}.png", full_page=picture == "web-series")
             browser.close()
 
 

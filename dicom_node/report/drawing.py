@@ -75,8 +75,9 @@ class _Sheet:
         return float(_font(size).getlength(plain))
 
     def box(self, x: float, width: float, height: float, colour: str) -> None:
-        """A filled box at `x`, a little below `y`."""
-        self.pen.rectangle((x, self.y + 4, x + max(width, 1), self.y + 4 + height), fill=colour)
+        """A filled box at `x`, a little below `y`; nothing where it is narrower than a pixel."""
+        if width >= 1:
+            self.pen.rectangle((x, self.y + 4, x + width, self.y + 4 + height), fill=colour)
 
 
 # What decomposition leaves and the font has not.

@@ -119,12 +119,13 @@ def test_a_person_signs_in_rejects_confirms_corrects_and_sees_it_counted(browser
         assert page.get_by_text("TEST").first.is_visible(), "whose series it is"
         finding = page.get_by_role("form", name="Judge echo-time-unit")
         shown = page.get_by_role("form", name="Judge contrast: T2")
+        right = page.get_by_role("form", name="Correct contrast: T2")
         finding.get_by_role("button", name="Reject").click()
         page.get_by_text("rejected").wait_for()
         shown.get_by_role("button", name="Confirm").click()
         page.get_by_text("confirmed").wait_for()
-        shown.get_by_label("What it is").select_option("PROTON_DENSITY")
-        shown.get_by_role("button", name="Correct").click()
+        right.get_by_label("What it is").select_option("PROTON_DENSITY")
+        right.get_by_role("button", name="Correct").click()
         page.get_by_text("corrected: PROTON_DENSITY").wait_for()
         assert page.get_by_text("anna, 2026-01-02").count() == 2
         page.get_by_role("link", name="Model").click()
@@ -151,6 +152,15 @@ def test_a_person_signs_in_rejects_confirms_corrects_and_sees_it_counted(browser
             ("contrast", "confirmed", None, "anna"),
             ("contrast", "corrected", "PROTON_DENSITY", "anna"),
         ]
+
+
+def test_enter_after_a_correction_corrects(browser: Browser, node: Node, flagged: str) -> None:
+    with looking(browser, node) as page:
+        page.goto(f"/series/{flagged}")
+        field = page.get_by_role("form", name="Correct echo-time-unit").get_by_label("What would be right")
+        field.fill("98 ms")
+        field.press("Enter")
+        page.get_by_text("corrected: 98 ms").wait_for()
 
 
 def rows(page: Page) -> list[Locator]:

@@ -23,20 +23,27 @@ class NearestNeighbours:
     """The cosine distance, in [0, 2], to the k-th nearest known stack (Sun 2022, kNN out-of-distribution detection)."""
 
     reference: Float32[np.ndarray, "m d"]  # unit vectors, one a stack
+    # The same of what is no stack of a patient (test objects, scrambled images). What is nearer to these than to the
+    # known ones is as far away as can be: a distance alone lets a third of them through, which lie beside the known.
+    strange: Float32[np.ndarray, "s d"] | None = None
     neighbours: int = NEIGHBOURS
 
     def __post_init__(self) -> None:
-        if self.reference.ndim != 2 or len(self.reference) < self.neighbours:
-            raise ValueError(
-                f"reference.npy has shape {self.reference.shape}; must hold at least {self.neighbours} embeddings"
-            )
+        for name, array in (("reference.npy", self.reference), ("strange.npy", self.strange)):
+            if array is not None and (array.ndim != 2 or len(array) < self.neighbours):
+                raise ValueError(f"{name} has shape {array.shape}; must hold at least {self.neighbours} embeddings")
 
     def distance(self, image: Float64[np.ndarray, " d"]) -> float:
         if not image.any():
             return FARTHEST  # the slices cancel out: they have nothing in common
-        cosines = self.reference @ unit(image)
-        nearest = np.partition(cosines, len(cosines) - self.neighbours)[len(cosines) - self.neighbours]
+        nearest = self._cosine(self.reference, image)
+        if self.strange is not None and self._cosine(self.strange, image) > nearest:
+            return FARTHEST
         return float(1.0 - nearest)
+
+    def _cosine(self, known: Float32[np.ndarray, "m d"], image: Float64[np.ndarray, " d"]) -> float:
+        cosines = known @ unit(image)
+        return float(np.partition(cosines, len(cosines) - self.neighbours)[len(cosines) - self.neighbours])
 
 
 def unit(image: Float64[np.ndarray, " d"]) -> Float32[np.ndarray, " d"]:

@@ -23,6 +23,7 @@ METADATA_ENCODER: Final = "metadata_encoder.onnx"
 METADATA_ENCODER_TORCHSCRIPT: Final = "metadata_encoder.pt"
 MODEL_CARD: Final = "MODEL_CARD.md"
 REFERENCE: Final = "reference.npy"
+STRANGE: Final = "strange.npy"
 TOKENIZER: Final = "tokenizer.json"
 
 MetadataKind = Literal["text", "fields"]

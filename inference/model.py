@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float32
+
 from inference.bundle import Bundle
 from inference.calibration import Calibration, CalibrationError, read_calibration
 from inference.counterfactual import Counterfactuals
 from inference.encoder import Backend, Encoder, load_encoder
 from inference.gate import Gate, NearestNeighbours
 from inference.grid import Grid, embed_grid, grid_rows
-from inference.manifest import CALIBRATION, LABEL_GRID, REFERENCE, BundleError
+from inference.manifest import CALIBRATION, LABEL_GRID, REFERENCE, STRANGE, BundleError
 from inference.reading import ModelIdentity
 
 
@@ -85,11 +88,20 @@ def _grid(bundle: Bundle, encoder: Encoder) -> Grid:
 def _gate(bundle: Bundle) -> Gate | None:
     if not bundle.has(REFERENCE):
         return None
-    reference = bundle.read_array(REFERENCE)
-    dim = bundle.manifest.embedding_dim
-    if reference.ndim != 2 or reference.shape[1] != dim:
-        raise BundleError(REFERENCE, expected=f"shape (m, {dim})", found=str(reference.shape))
     try:
-        return NearestNeighbours(reference=reference)
+        return NearestNeighbours(
+            reference=_embeddings(bundle, REFERENCE),
+            strange=_embeddings(bundle, STRANGE) if bundle.has(STRANGE) else None,
+        )
+    except BundleError:
+        raise
     except ValueError as error:
-        raise BundleError(REFERENCE, expected="embeddings of known stacks", found=str(error)) from error
+        raise BundleError(REFERENCE, expected="embeddings of stacks", found=str(error)) from error
+
+
+def _embeddings(bundle: Bundle, file: str) -> Float32[np.ndarray, "m d"]:
+    array = bundle.read_array(file)
+    dim = bundle.manifest.embedding_dim
+    if array.ndim != 2 or array.shape[1] != dim:
+        raise BundleError(file, expected=f"shape (m, {dim})", found=str(array.shape))
+    return array

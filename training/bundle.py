@@ -36,6 +36,7 @@ from training.bundle_data import (
     read_real,
     real_share,
     simulated_share,
+    strange_images,
     strange_share,
 )
 from training.bundle_train import embed, train_captions, train_images
@@ -144,7 +145,8 @@ def start(run: Run, recipe: Recipe, *, strange: bool) -> Start:
     table = field_table(known, metadata.fields, min_count=metadata.vocabulary_min_count)
     if strange:
         size, count = recipe.model.image.size_px, round(recipe.data.batch_size * STRANGE_SHARE)
-        shares.append(strange_share(simulated_cache.read(run.objects), cache, count, size_px=size, spec=spec))
+        odd = strange_images(simulated_cache.read(run.objects), cache)
+        shares.append(strange_share(odd, count, size_px=size, spec=spec))
     torch.manual_seed(recipe.seed)
     samples = MixedSamples(shares, classes, pixels=recipe.pixels, seed=recipe.seed)
     return Start(built=build(recipe.model, table), samples=samples, classes=classes)
@@ -166,13 +168,13 @@ def captions(run: Run, recipe: Recipe) -> None:
     torch.save({"fields": "" if table is None else table.to_json(), "model": built.model.state_dict()}, run.towers)
 
 
-def finish(run: Run, recipe: Recipe, out: Path) -> Bundle:
-    """Measure what the bundle needs on held-out series, and write it."""
+def finish(run: Run, recipe: Recipe, out: Path, *, tempered_on: int = TEMPERED_ON) -> Bundle:
+    """Measure what the bundle needs on held-out series, `tempered_on` of the clean ones among them, and write it."""
     trained = _load(run, recipe)
     seen, held_out = _real(run, recipe)
     cache = simulated_cache.read(run.cache)
     known = last.reference(trained, cache, seen)
-    held = _held(run, trained, cache, held_out)
+    held = _held(run, trained, cache, held_out, _folders(run)[:tempered_on])
     scale = last.temperature(last.grid_of(trained, _staged(run, trained, cache)), held)
     trained.built.model.log_scale.data.fill_(math.log(scale))
     grid = replace(last.grid_of(trained, _staged(run, trained, cache)), logit_scale=scale)
@@ -186,7 +188,8 @@ def finish(run: Run, recipe: Recipe, out: Path) -> Bundle:
         held_out=table,
         minimum_probability=last.least_probability(table),
     )
-    given = last.Ingredients(cache=cache, known=known, held=held, clean=_folders(run)[TEMPERED_ON:])
+    strange = last.strange_reference(trained, strange_images(simulated_cache.read(run.objects), cache))
+    given = last.Ingredients(cache=cache, known=known, strange=strange, held=held, clean=_folders(run)[tempered_on:])
     return last.finish(trained, out, about=facts, given=given)
 
 
@@ -220,7 +223,9 @@ def _staged(run: Run, trained: Trained, cache: simulated_cache.CachedSlices) -> 
     return export(trained, folder, replace(facts, files=files), captions=cache.captions, images=examples).bundle
 
 
-def _held(run: Run, trained: Trained, cache: simulated_cache.CachedSlices, slices: Sequence[RealSlice]) -> last.Held:
+def _held(
+    run: Run, trained: Trained, cache: simulated_cache.CachedSlices, slices: Sequence[RealSlice], clean: Sequence[Path]
+) -> last.Held:
     """The mean embeddings of held-out real volumes and of the clean series."""
     means_of: list[np.ndarray] = []
     shown: list[str] = []
@@ -235,7 +240,7 @@ def _held(run: Run, trained: Trained, cache: simulated_cache.CachedSlices, slice
     with (run.clean / "truth.csv").open(newline="", encoding="utf-8") as file:
         truth = {row["SeriesInstanceUID"]: row["contrast"] for row in csv.DictReader(file)}
 
-    for uid, image in last.clean_embeddings(_staged(run, trained, cache), _folders(run)[:TEMPERED_ON]):
+    for uid, image in last.clean_embeddings(_staged(run, trained, cache), clean):
         means_of.append(image)
         shown.append(truth[uid])
     return last.Held(images=np.stack(means_of), shown=shown, real=real + [False] * (len(means_of) - len(real)))

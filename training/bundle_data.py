@@ -261,7 +261,7 @@ def real_share(slices: Sequence[RealSlice], count: int, classes: Classes, spec: 
     )
 
 
-def strange_share(objects: CachedSlices, cache: CachedSlices, count: int, *, size_px: int, spec: AugmentSpec) -> Share:
+def strange_images(objects: CachedSlices, cache: CachedSlices) -> UInt8[np.ndarray, "n s s"]:
     """Test objects, and as many slices of people cut into tiles and put together wrongly.
 
     An encoder that has never been shown such images puts them among those of people, where no gate can tell them.
@@ -269,9 +269,14 @@ def strange_share(objects: CachedSlices, cache: CachedSlices, count: int, *, siz
     rng = np.random.default_rng(0)
     chosen = rng.choice(len(cache.images), size=min(len(cache.images), len(objects.images)), replace=False)
     scrambled = np.stack([_scrambled(cache.images[index], rng) for index in chosen])
-    images = resized(np.concatenate([objects.images, scrambled]), size_px)
+    return np.concatenate([objects.images, scrambled])
+
+
+def strange_share(images: UInt8[np.ndarray, "n s s"], count: int, *, size_px: int, spec: AugmentSpec) -> Share:
+    """Strange images as a share."""
+    known = [_NOTHING] * len(images)
     return Share(
-        images=images, captions=[_NOTHING] * len(images), kinds=[STRANGE] * len(images), count=count, augment=spec
+        images=resized(images, size_px), captions=known, kinds=[STRANGE] * len(images), count=count, augment=spec
     )
 
 

@@ -234,6 +234,15 @@ def test_the_gate_measures_the_kth_neighbour() -> None:
         NearestNeighbours(reference=reference)
 
 
+def test_what_is_nearer_to_strange_images_than_to_known_ones_is_as_far_as_can_be() -> None:
+    known, strange = np.eye(3, dtype=np.float32)[:1], np.eye(3, dtype=np.float32)[1:2]
+    gate = NearestNeighbours(reference=known, strange=strange, neighbours=1)
+    assert gate.distance(np.array([0.8, 0.6, 0.0])) == pytest.approx(0.2)
+    assert gate.distance(np.array([0.6, 0.8, 0.0])) == FARTHEST
+    with pytest.raises(ValueError, match=r"strange\.npy has shape \(1, 3\)"):
+        NearestNeighbours(reference=np.repeat(known, 5, axis=0), strange=strange)
+
+
 # ---- without calibration, and with a site's own
 
 

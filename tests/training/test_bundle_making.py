@@ -1,0 +1,160 @@
+"""The default bundle's own steps: what an image is trained to show, strange images, the threshold, and the whole."""
+
+import csv
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import tiny_bundle
+from dicom_factory import write_series
+from inference.captions import Caption
+from inference.model import load_model
+from inference.read import Reader, read_paths
+from training import bundle, bundle_finish, bundle_train, simulated_cache
+from training.bundle import Run, captions, finish, held_out_groups, images
+from training.bundle_data import STRANGE, Classes, Sample, classes_of, read_real, shown, strange_images, strange_share
+from training.bundle_train import image_loss, positives
+from training.data.augment import AugmentSpec
+from training.recipe import load_recipe
+from training.simulate.stream import LabelRow, SimulatedBatch
+
+CONTRASTS = ("T1", "T2", "PROTON_DENSITY", "FLUID_ATTENUATED", "DIFFUSION")
+
+
+def fill(folder: Path, *, series: int, strange: bool = False) -> None:
+    """A cache of two slices a series, of phantoms whose contrast follows from the signal equation."""
+    folder.mkdir(parents=True)
+    pictures, claims, rows = [], [], []
+    for number, contrast in enumerate(itertools.islice(itertools.cycle(CONTRASTS), series)):
+        said = tiny_bundle.protocol(contrast, seed=number)
+        for index in range(2):
+            drawn = (tiny_bundle.strange if strange else lambda said=said, **k: tiny_bundle.phantom(said, **k))(
+                seed=2 * number + index, size_px=64
+            )
+            pictures.append(drawn.clip(0, 1000) / 1000)
+            claims.append(said)
+            label = None if strange else contrast
+            rows.append(LabelRow(label, False, bool(said.fat_suppressed), "se", "head", contrast.lower(), number))
+    tensor = torch.from_numpy(np.stack(pictures).astype(np.float32))[:, None]
+    simulated_cache.write(SimulatedBatch(tensor, claims, rows, []), folder / "step-000001-000000.npz")
+
+
+def real_folder(folder: Path) -> Path:
+    """Eighteen volumes of six groups as PNG, with the columns that real slices have."""
+    columns = (
+        "file", "volume_id", "repo", "licence", "tier", "label", "post_contrast", "fat_suppressed", "plane", "TE_ms",
+        "TR_ms", "TI_ms", "FA_deg", "sure", "group", "leave_out_for_real_mr",
+    )  # fmt: skip
+    folder.mkdir()
+    with (folder / "slices.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for number in range(18):
+            label, contrast = (("T1", "T1"), ("T2", "T2"), ("FLAIR", "FLUID_ATTENUATED"))[number % 3]
+            drawn = tiny_bundle.phantom(tiny_bundle.protocol(contrast), seed=900 + number, size_px=64)
+            Image.fromarray((drawn.clip(0, 1000) // 4).astype(np.uint8)).save(folder / f"{number}.png")
+            kept = "yes" if number == 17 else "no"
+            writer.writerow(
+                [f"{number}.png", f"v{number}", "someone/data", "CC0", "A", label, "no", "no", "tra", "", "", "", "",
+                 "yes", f"g{number % 6}", kept]
+            )  # fmt: skip
+    return folder
+
+
+def clean_folder(folder: Path) -> None:
+    """Twelve clean series as DICOM with their truth."""
+    folder.mkdir(parents=True)
+    with (folder / "truth.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["series", "SeriesInstanceUID", "contrast"])
+        for number, contrast in enumerate(itertools.islice(itertools.cycle(CONTRASTS), 12)):
+            made = tiny_bundle.dicom(tiny_bundle.protocol(contrast, seed=500 + number), slices=3, seed=500 + number)
+            write_series(made, folder / f"{number:02d}")
+            writer.writerow([f"{number:02d}", made[0].SeriesInstanceUID, contrast])
+
+
+def test_what_an_image_shows_leaves_out_what_pixels_cannot_tell() -> None:
+    agent = Caption(contrast="T1", post_contrast=True, EchoTime_ms=10.0)
+    assert shown(agent) == shown(Caption(contrast="T1", post_contrast=True, EchoTime_ms=99.0))
+    assert shown(agent) != shown(Caption(contrast="T1", post_contrast=False))
+    assert shown(Caption(contrast="T2", post_contrast=True)) == shown(Caption(contrast="T2"))
+    assert shown(Caption(contrast="DIFFUSION", b_value_s_mm2=0.0)) != shown(
+        Caption(contrast="DIFFUSION", b_value_s_mm2=1000.0)
+    )
+
+
+def test_image_loss_sums_the_kinds_that_show_the_same() -> None:
+    classes = Classes({"a": "T1", "b": "T1", "c": "T2"})
+    probabilities = torch.tensor([[0.5, 0.2, 0.3], [0.1, 0.1, 0.8]])
+    sample = Sample(torch.zeros(2, 1, 1, 1), [], torch.tensor([classes.shown.index("T1")] * 2), torch.tensor([0, -1]))
+    of_shown = -(np.log(0.7) + np.log(0.2)) / 2  # the second is real: its kind is unknown
+    assert image_loss(probabilities.log(), sample, classes).item() == pytest.approx(of_shown - 0.3 * np.log(0.5) / 2)
+
+
+def test_positives_are_of_one_kind_or_show_the_same_where_a_kind_is_unknown() -> None:
+    found = positives(torch.tensor([0, 0, 0, 1]), torch.tensor([1, 2, -1, 3]))
+    assert found.tolist() == [
+        [True, False, True, False],
+        [False, True, True, False],
+        [True, True, True, False],
+        [False, False, False, True],
+    ]
+
+
+def test_rows_kept_for_evaluation_are_never_trained_on_and_groups_are_held_out_whole(tmp_path: Path) -> None:
+    slices = read_real(real_folder(tmp_path / "real"), 64)
+    assert len(slices) == 17
+    assert held_out_groups(slices) == {"g2"}
+
+
+def test_strange_images_claim_nothing_and_scrambling_keeps_every_grey_value(tmp_path: Path) -> None:
+    fill(tmp_path / "people", series=5)
+    fill(tmp_path / "objects", series=5, strange=True)
+    people, objects = simulated_cache.read(tmp_path / "people"), simulated_cache.read(tmp_path / "objects")
+    share = strange_share(strange_images(objects, people), 4, size_px=64, spec=AugmentSpec())
+    assert {caption.contrast for caption in share.captions} == {None}
+    assert classes_of(people).kinds.count(STRANGE) == 1
+    sorted_people = {tuple(np.sort(image.ravel())) for image in people.images}
+    scrambled = share.images[len(objects.images) :]
+    assert {tuple(np.sort(image.ravel())) for image in scrambled} == sorted_people
+    assert not any(np.array_equal(image, other) for image in scrambled for other in people.images)
+
+
+def test_the_least_probability_is_enough_for_real_and_for_simulated_series() -> None:
+    table = {
+        "real": {
+            f"{least:.2f}": {"answered": 10, "right": 7 if least < 0.5 else 10} for least in bundle_finish._THRESHOLDS
+        },
+        "simulated": {f"{least:.2f}": {"answered": 1000, "right": 900} for least in bundle_finish._THRESHOLDS},
+    }
+    assert bundle_finish.least_probability(table) == 0.5
+
+
+def test_a_bundle_is_made_of_caches_real_slices_and_clean_series(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle_train, "CAPTION_STEPS", 40)
+    monkeypatch.setattr(bundle, "EMBEDDED_STEPS", 6)
+    run = Run(folder=tmp_path / "run", real=real_folder(tmp_path / "real"), labels=None)
+    fill(run.cache, series=40)
+    fill(run.objects, series=10, strange=True)
+    clean_folder(run.clean)
+    recipe = load_recipe(
+        "bundle",
+        ["model.image.name=mobilenetv4_conv_small", "model.image.size_px=64", "model.image.start=random",
+         "model.image.frozen_blocks=0", "data.batch_size=24", "optimiser.steps=4", "optimiser.warmup_steps=1"],
+    )  # fmt: skip
+    torch.manual_seed(0)
+    images(run, recipe)
+    captions(run, recipe)
+    made = finish(run, recipe, tmp_path / "out", tempered_on=6)
+    card = (made.folder / "MODEL_CARD.md").read_text()
+    assert "https://github.com/someone/data" in card
+    assert "14 real slices of 5 groups" in card  # without the group that is held out
+    reading = read_paths([run.clean / "00"], Reader(model=load_model(made)))
+    assert reading.model is not None
+    assert reading.series[0].stacks[0].status in ("read", "abstained")

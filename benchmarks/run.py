@@ -18,6 +18,7 @@ SECTIONS = {
     "read_folder": "A folder of series, warm",
     "report_size": "A report on a large series",
     "worklist": "A page of the worklist out of a million series",
+    "end_to_end": "From the last C-STORE to the accepted report",
     "chaos": "Killed at random",
     "training_throughput": "Training against open_clip's own loop",
 }

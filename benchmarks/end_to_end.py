@@ -1,0 +1,250 @@
+"""From the last C-STORE of a series to its accepted report: how long, how many a second, and where the time goes."""
+
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, text
+
+import atto_bundle
+import sample
+from dicom_node.receive.part10 import identify, read_file_meta
+from dicom_node.receive.quarantine import StoreRequest
+from dicom_node.report.make import make_report
+from dicom_node.report.sr import encode
+from dicom_node.settings import load_settings
+from dicom_node.wiring import make_intake, make_pipeline, make_readers, open_ledger, open_spool
+from inference.read import Reader, read_series
+from inference.sources import Instance, find, load
+from ordeal import Broker, Worker
+from peers import StoreScp, program, storescp, wait_for
+from postgres_server import postgres
+from read_folder import parts
+from serving import Served, serve, write_settings
+
+BURST, SINGLE, SLICES = 40, 20, 24
+TIMES = """
+SELECT s.last_at, r.created_at, r.finished_at, d.delivered_at FROM deliveries d
+JOIN readings r ON r.id = d.reading_id JOIN series s ON s.id = r.series_id
+WHERE d.delivered_at IS NOT NULL ORDER BY d.id
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Who reads."""
+
+    name: str
+    workers: int  # 0: threads of the node
+    at_once: int  # series
+
+
+SETUPS = (
+    Setup(name="embedded, 1 thread, SQLite", workers=0, at_once=1),
+    Setup(name="embedded, 2 threads, SQLite", workers=0, at_once=2),
+    Setup(name="1 worker, Redis, PostgreSQL", workers=1, at_once=1),
+    Setup(name="2 workers, Redis, PostgreSQL", workers=2, at_once=2),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """Of one series, in seconds since 1970."""
+
+    last_s: float
+    begun_s: float
+    finished_s: float
+    accepted_s: float
+
+
+def main() -> None:
+    """Print the section."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        bundle = atto_bundle.write(folder / "bundle")
+        study = sample.write(folder / "study", count=SINGLE + BURST, slices=SLICES)
+        measured = [
+            (setup, *measure(folder / str(number), setup, bundle, study)) for number, setup in enumerate(SETUPS)
+        ]
+        with postgres() as url:
+            direct = functions(folder / "direct", bundle, study, url)
+    print(f"{SLICES} slices of 256 x 256, 16 encoded by ConvNeXt-atto at 224 px (random).")
+    print("DCMTK's dcmsend and storescp run on the same cores. Every setting has its default but")
+    print("`quiet_after_release_s: 0` (2 s by default).\n")
+    print(f"One series at a time (n={SINGLE - 1}), from its last instance, whose C-STORE response follows at once:\n")
+    print("| | accepted: half | 95 % | waiting: quiet, sweep, queue | reading and report | delivery, its sweep |")
+    print("|---|---|---|---|---|---|")
+    for setup, single, _ in measured:
+        whole = [one.accepted_s - one.last_s for one in single]
+        steps = [
+            [one.begun_s - one.last_s for one in single],
+            [one.finished_s - one.begun_s for one in single],
+            [one.accepted_s - one.finished_s for one in single],
+        ]
+        cells = " | ".join(f"{1000 * statistics.median(step):.0f} ms" for step in steps)
+        print(f"| {setup.name} | {1000 * statistics.median(whole):.0f} ms | {1000 * p95(whole):.0f} ms | {cells} |")
+    print(f"\n{BURST} series in one association, all due when it ends:\n")
+    print("| | series/s | accepted report: half | 95 % |\n|---|---|---|---|")
+    rates = {}
+    for setup, _, burst in measured:
+        begun_s = max(one.last_s for one in burst)
+        rates[setup.name] = BURST / (max(one.accepted_s for one in burst) - begun_s)
+        whole = [one.accepted_s - begun_s for one in burst]
+        print(f"| {setup.name} | **{rates[setup.name]:.1f}** | {statistics.median(whole):.1f} s | {p95(whole):.1f} s |")
+    shares(direct, rates["1 worker, Redis, PostgreSQL"])
+
+
+def shares(direct: dict[str, float], rate: float) -> None:
+    """Print where the time of one series goes."""
+    whole_ms, queued_ms = 1000 * sum(direct.values()), 1000 / rate
+    more_ms = queued_ms - whole_ms
+    print(f"\nThe same functions called one after the other, without a queue, PostgreSQL, n={SINGLE}:\n")
+    print("| part of one series | ms | share |\n|---|---|---|")
+    for part, seconds in direct.items():
+        print(f"| {part} | {1000 * seconds:.0f} | {100_000 * seconds / whole_ms:.0f} % |")
+    print(f"| all | {whole_ms:.0f} | 100 % |")
+    print(
+        f"\nOne worker in the burst takes {queued_ms:.0f} ms a series; with the queue, node and destination beside it,"
+    )
+    print(f"{more_ms:.0f} ms ({100 * more_ms / whole_ms:.0f} %) more than the functions called directly.")
+
+
+def p95(values: Sequence[float]) -> float:
+    """The 95th percentile."""
+    return statistics.quantiles(values, n=20, method="inclusive")[-1]
+
+
+def measure(folder: Path, setup: Setup, bundle: Path, study: Path) -> tuple[list[Times], list[Times]]:
+    """Times of series sent one at a time, and of a burst."""
+    folder.mkdir()
+    with ExitStack() as stack:
+        peer = stack.enter_context(storescp(folder))
+        to = {"name": "pacs", "ae_title": peer.ae_title, "host": peer.host, "port": peer.port}
+        sections: dict[str, Any] = {
+            "series": {"quiet_s": 30, "quiet_after_release_s": 0}, "work": {"sweep_interval_s": 1},
+            "reader": {"bundle": str(bundle), "threads": setup.at_once}, "destinations": [to],
+        }  # fmt: skip
+        url = f"sqlite:///{folder / 'data' / 'ledger.sqlite3'}"
+        if setup.workers:
+            broker = Broker(folder)
+            broker.start()
+            stack.callback(broker.kill)
+            url = stack.enter_context(postgres())
+            sections |= {"ledger": {"database_url": url}, "queue": {"broker_url": broker.url}}
+        config = write_settings(folder, **sections)
+        node = stack.enter_context(serve(config))
+        workers = [Worker(config, folder / f"worker-{number}.log") for number in range(setup.workers)]
+        for worker in workers:
+            stack.callback(worker.stop)
+            worker.wait_until_ready()
+        ledger = stack.enter_context(opened(url))
+        for number in range(SINGLE):  # the first one warms up
+            answered(node, ledger, peer, [study / f"{number:03d}"], number + 1)
+        single = times(ledger)
+        burst = [study / f"{number:03d}" for number in range(SINGLE, SINGLE + BURST)]
+        answered(node, ledger, peer, burst, SINGLE + BURST)
+        return single[1:], times(ledger)[SINGLE:]
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Engine]:
+    """A ledger to look into."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def answered(node: Served, ledger: Engine, peer: StoreScp, folders: Sequence[Path], count: int) -> bool:
+    """Send series in one association, and return once the destination accepted `count` reports in all."""
+    send = [program("dcmsend"), "-aec", "MRCLIP", "+sd", "127.0.0.1", str(node.ports["dicom"])]
+    subprocess.run([*send, *map(str, folders)], check=True, capture_output=True, env={"TCP_NODELAY": "1"})
+    wait_for(lambda: len(peer.files()) >= count and len(times(ledger)) >= count, 300, what=f"{count} reports")
+    return True
+
+
+def times(ledger: Engine) -> list[Times]:
+    """Of every accepted report."""
+    with ledger.connect() as connection:
+        rows = connection.execute(text(TIMES)).all()
+    return [
+        Times(last_s=last / 1e6, begun_s=begun / 1e6, finished_s=done / 1e6, accepted_s=accepted / 1e6)
+        for last, begun, done, accepted in rows
+    ]
+
+
+def functions(folder: Path, bundle: Path, study: Path, url: str) -> dict[str, float]:
+    """Seconds of each part of one series, called directly: medians, and the best of five for single parts."""
+    folder.mkdir()
+    with storescp(folder) as peer:
+        to = {"name": "pacs", "ae_title": peer.ae_title, "host": peer.host, "port": peer.port}
+        config = write_settings(
+            folder, reader={"bundle": str(bundle), "threads": 1}, ledger={"database_url": url}, destinations=[to],
+            series={"quiet_s": 0, "quiet_after_release_s": 0},
+        )  # fmt: skip
+        settings = load_settings(config)
+        (ledger, engine), spool, readers = open_ledger(settings), open_spool(settings), make_readers(settings)
+        pipeline = make_pipeline(settings, ledger=ledger, spool=spool, readers=readers)
+        intake = make_intake(settings, ledger=ledger, spool=spool)
+        reading, delivery = [], []
+        for number in range(SINGLE):
+            series = {intake.take(request(path)).series_instance_uid for path in (study / f"{number:03d}").iterdir()}
+            reading.append(timed(lambda series=series: [pipeline.read(uid) for uid in series]))
+            due = ledger.due_deliveries(datetime.now(UTC) + timedelta(seconds=1), 9)
+            delivery.append(timed(lambda due=due: [pipeline.deliver(one) for one in due]))
+        assert len(peer.files()) == SINGLE
+        engine.dispose()
+    headers_s, pixels_s, encode_s = parts(study / "000", readers.current())
+    report_s = min(report(study / "000", readers.current()) for _ in range(5))
+    named = {
+        f"headers of {SLICES} files": headers_s,
+        "decode and prepare 16 slices": pixels_s,
+        "encode 16 slices": encode_s,
+        "report, encoded": report_s,
+    }
+    rest_s = statistics.median(reading) - sum(named.values())
+    return {
+        **named,
+        "rules, evidence, ledger, spool and the rest": rest_s,
+        "delivery by C-STORE": statistics.median(delivery),
+    }
+
+
+def report(folder: Path, reader: Reader) -> float:
+    """Seconds to make the report of a series that was read."""
+    instances = [one for one in map(load, find([folder])) if isinstance(one, Instance)]
+    reading = read_series(instances, reader).reading
+    return timed(
+        lambda: encode(make_report(reading, instances, reader, created_at=datetime.now(UTC), predecessor=None))
+    )
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
+
+
+def request(path: Path) -> StoreRequest:
+    """A file as a sender would bring it."""
+    file = memoryview(path.read_bytes())
+    meta = read_file_meta(file)
+    data_set = file[meta.data_set_offset :]
+    identity = identify(data_set, meta.transfer_syntax_uid)
+    return StoreRequest(
+        sop_class_uid=identity.sop_class_uid, sop_instance_uid=identity.sop_instance_uid,
+        transfer_syntax_uid=meta.transfer_syntax_uid, data_set=data_set, calling_aet="BENCH",
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

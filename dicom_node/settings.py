@@ -46,12 +46,39 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, hide_input_in_errors=True)
 
 
+class ServerTls(Section):
+    """TLS on the port that peers connect to (PS3.15 B.12: BCP 195)."""
+
+    certificate: Path  # PEM, with the intermediate certificates below it
+    key: Path  # PEM, without a password
+    client_ca: Path | None = None  # PEM: who signs the certificates of peers; null: peers need none
+    require_client_certificate: bool = True  # where client_ca is given
+    minimum_version: Literal["1.2", "1.3"] = "1.2"
+
+
+class PeerTls(Section):
+    """TLS to a peer that we connect to."""
+
+    ca: Path | None = None  # PEM: who signs the peer's certificate; null: whom the system trusts
+    certificate: Path | None = None  # PEM: ours, where the peer wants one
+    key: Path | None = None
+    server_name: str | None = None  # that its certificate must have; null: its host
+    minimum_version: Literal["1.2", "1.3"] = "1.2"
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        return self
+
+
 class ScpSettings(Section):
     """The receiving DICOM peer."""
 
     ae_title: AeTitle = "MRCLIP"
     host: str = "0.0.0.0"  # noqa: S104 - scanners are other machines
     port: Port = 11112  # 0: any free one
+    tls: ServerTls | None = None  # null: without; its port is 2762 by custom
     calling_ae_titles: tuple[AeTitle, ...] = ()  # who may send; empty: everybody
     accept_other_storage: Literal["refuse", "store"] = "refuse"  # storage classes that are not MR
     # How another data set under a known UID is answered, which is kept aside: success (0000), refuse (0111).
@@ -127,6 +154,7 @@ class DicomDestination(Section):
     ae_title: AeTitle
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
+    tls: PeerTls | None = None
     per_minute: PerMinute = None
 
 

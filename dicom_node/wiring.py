@@ -28,6 +28,7 @@ from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.spool import Spool
 from dicom_node.report.context import Companions
 from dicom_node.settings import Settings
+from dicom_node.tls import client_context
 from dicom_node.web.accounts import Accounts
 from dicom_node.web.metrics import Metrics
 from dicom_node.web.site import Site, secret
@@ -177,7 +178,15 @@ def make_destination(destination: tree.DicomDestination | tree.FolderDestination
     """The destination that a section of the settings describes; `ae_title` is our own."""
     if isinstance(destination, tree.FolderDestination):
         return FolderDestination(name=destination.name, folder=destination.folder)
-    peer = Peer(ae_title=destination.ae_title, host=destination.host, port=destination.port, calling_ae_title=ae_title)
+    tls = destination.tls
+    peer = Peer(
+        ae_title=destination.ae_title,
+        host=destination.host,
+        port=destination.port,
+        calling_ae_title=ae_title,
+        tls=None if tls is None else client_context(tls, section=f"destinations.{destination.name}.tls"),
+        tls_name=None if tls is None else tls.server_name,
+    )
     return DicomDestination(name=destination.name, peer=peer)
 
 

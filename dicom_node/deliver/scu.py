@@ -1,6 +1,7 @@
 """Sending by C-STORE: an association with a peer, one store request, and what its answer means."""
 
 import socket
+import ssl
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ class Peer:
     calling_ae_title: str = "MRCLIP"
     connect_s: float = 10.0
     association_s: float = 30.0  # for its answer to the request
+    tls: ssl.SSLContext | None = None  # one for clients; None: without TLS
+    tls_name: str | None = None  # that its certificate must have; None: its host
     response_s: float = 60.0  # for its answer to one C-STORE, and for any byte at all
 
     def __str__(self) -> str:
@@ -55,7 +58,12 @@ def association(
     entity.dimse_timeout = entity.network_timeout = peer.response_s
     try:
         link = entity.associate(  # pyright: ignore[reportUnknownMemberType] - some of its other arguments are untyped
-            peer.host, peer.port, contexts=list(contexts), ae_title=peer.ae_title, ext_neg=list(roles)
+            peer.host,
+            peer.port,
+            contexts=list(contexts),
+            ae_title=peer.ae_title,
+            ext_neg=list(roles),
+            tls_args=None if peer.tls is None else (peer.tls, peer.tls_name or peer.host),
         )
     except OSError as error:  # the name of the host is not known
         raise DeliveryError(f"{peer}: {error.strerror}", retry=True) from error

@@ -24,6 +24,7 @@ from dicom_node.deliver.scu import Peer, association
 from dicom_node.doctor import Check, broken, ok, warning
 from dicom_node.receive.storage_classes import VERIFICATION
 from dicom_node.settings import DicomDestination, FolderDestination, OrthancSource, QueueSettings, ScpSettings
+from dicom_node.tls import client_context
 
 _TIMEOUT_S: Final = 5.0
 _EVERY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound
@@ -93,6 +94,8 @@ def ask_node(scp: ScpSettings) -> Answer:
     if not _listens(host, scp.port):
         found = f"nothing listens on {where}: the node does not run"
         return Answer(checks=(warning("node", found, "Start it: systemctl start mrclip, or mrclip serve."),))
+    if scp.tls is not None:  # it may want a certificate that we do not have
+        return Answer(checks=(ok("node", f"listens on {where} with TLS; not asked for an echo"),))
     calling = scp.calling_ae_titles[0] if scp.calling_ae_titles else scp.ae_title
     peer = Peer(ae_title=scp.ae_title, host=host, port=scp.port, calling_ae_title=calling, response_s=_TIMEOUT_S)
     try:
@@ -170,6 +173,7 @@ def _ahead_s(date: str | None) -> float | None:
 
 
 def _peer(destination: DicomDestination, ae_title: str) -> Peer:
+    tls = destination.tls
     return Peer(
         ae_title=destination.ae_title,
         host=destination.host,
@@ -178,6 +182,8 @@ def _peer(destination: DicomDestination, ae_title: str) -> Peer:
         connect_s=_TIMEOUT_S,
         association_s=2 * _TIMEOUT_S,
         response_s=2 * _TIMEOUT_S,
+        tls=None if tls is None else client_context(tls, section=f"destinations.{destination.name}.tls"),
+        tls_name=None if tls is None else tls.server_name,
     )
 
 

@@ -5,7 +5,6 @@ after the bytes are whole and synced in the spool and their row is in the ledger
 """
 
 import logging
-import ssl
 import threading
 import time
 from collections.abc import Iterable
@@ -26,6 +25,7 @@ from dicom_node.receive.quarantine import StoreRequest
 from dicom_node.receive.storage_classes import presentation_contexts
 from dicom_node.report.uids import IMPLEMENTATION_CLASS_UID
 from dicom_node.settings import ScpSettings
+from dicom_node.tls import server_context
 from inference.identifiers import SeriesInstanceUid
 
 log = logging.getLogger(__name__)
@@ -38,16 +38,10 @@ _ABORT_GRACE_S: Final = 1.0  # for an A-ABORT to leave
 class StorageScp:
     """A DICOM peer that runs from `start` to `stop`."""
 
-    def __init__(
-        self,
-        settings: ScpSettings,
-        intake: Intake,
-        *,
-        commitment: CommitmentScp | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-    ) -> None:
-        """`commitment` makes it offer Storage Commitment; `ssl_context`, one for servers, makes it speak TLS."""
-        self._settings, self._intake, self._ssl_context = settings, intake, ssl_context
+    def __init__(self, settings: ScpSettings, intake: Intake, *, commitment: CommitmentScp | None = None) -> None:
+        """`commitment` makes it offer Storage Commitment. SettingsError where certificates are wrong."""
+        self._settings, self._intake = settings, intake
+        self._ssl_context = None if settings.tls is None else server_context(settings.tls)
         self._commitment = commitment
         self._senders = Senders()
         self._server: GuardedServer | None = None

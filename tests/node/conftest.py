@@ -84,7 +84,7 @@ def receiver(tmp_path: Path) -> Iterator[Any]:
     """Starts receiving nodes: `receiver(max_associations=1)`; they stop when the test ends."""
     started: list[tuple[StorageScp, Engine]] = []
 
-    def start(*, spool: Spool | None = None, ssl_context: Any = None, **settings: Any) -> Receiver:
+    def start(*, spool: Spool | None = None, **settings: Any) -> Receiver:
         root = tmp_path / f"node-{len(started)}"
         root.mkdir()
         database = open_engine(f"sqlite:///{root / 'ledger.sqlite3'}", busy_timeout_s=5)
@@ -99,7 +99,7 @@ def receiver(tmp_path: Path) -> Iterator[Any]:
             clock=lambda: datetime.now(UTC),
         )
         chosen = {"host": "127.0.0.1", "port": 0, "stop_timeout_s": 1, **settings}
-        scp = StorageScp(ScpSettings(**chosen), intake, ssl_context=ssl_context)
+        scp = StorageScp(ScpSettings(**chosen), intake)
         scp.start()
         started.append((scp, database))
         return Receiver(scp=scp, spool=kept, quarantine=quarantine, ledger=ledger, intake=intake)

@@ -342,9 +342,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 def test_a_tls_client_that_does_not_shake_hands_holds_up_nobody(
     receiver: Start, certificate: tuple[Path, Path], connect: Connect
 ):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    node = receiver(ssl_context=context, network_timeout_s=1)
+    node = receiver(tls={"certificate": certificate[0], "key": certificate[1]}, network_timeout_s=1)
     silent = connect(node.port)
     client = ssl.create_default_context(cafile=str(certificate[0]))
     assert echoes(node.port, tls_args=(client, "localhost"))

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
-Kind = Literal["forward", "report", "route"]
+Kind = Literal["forward", "report", "route", "backfill"]
 Key = tuple[Kind, str]
 
 _SCHEMA: Final = "mrclip.outbox/1"
@@ -17,7 +17,9 @@ class Task:
     """One thing to do with one series."""
 
     kind: Kind
-    subject: str  # Orthanc's identifier of the series; for a route "identifier modality"
+    subject: (
+        str  # Orthanc's identifier of the series; "identifier modality" for a route; where to go on for a back-fill
+    )
     due_s: float  # seconds since 1970
     attempts: int = 0  # that failed
     job: str | None = None  # of Orthanc's, while it runs
@@ -55,6 +57,10 @@ class Outbox:
     def of_job(self, job: str) -> Task | None:
         """The task that a job of Orthanc's works on."""
         return next((task for task in self._tasks.values() if task.job == job), None)
+
+    def count(self, kind: Kind) -> int:
+        """How many tasks of a kind there are."""
+        return sum(task.kind == kind for task in self._tasks.values())
 
     def next_due_s(self) -> float | None:
         """When the next task is due."""

@@ -5,7 +5,7 @@ stops, and the node may be away for a while. Everything here goes through `Ortha
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -33,6 +33,8 @@ _LOOK_AT_UNSTABLE_S: Final = 30.0
 _LOOK_AT_FETCH_S: Final = 10.0
 _FETCH: Final = "fetch"  # in place of a job of Orthanc's: the node is at it
 _BATCH: Final = 50
+_FORWARDS_WAITING: Final = 100  # at most, for a back-fill to add more
+_LOOK_AT_BACKFILL_S: Final = 5.0
 
 
 class OrthancError(Exception):
@@ -153,10 +155,8 @@ class Worker:
         self._keep()
 
     def back_fill(self) -> None:
-        """Forward every series that the rules want and the node does not have yet."""
-        for found in self._all_series():
-            if unwanted(self._series(found), self._settings.rules) is None:
-                self.outbox.add("forward", found["ID"], due_s=self._now_s())
+        """Forward every series that the rules want and the node does not have yet, a page at a time."""
+        self.outbox.add("backfill", "0", due_s=self._now_s())
         self._keep()
 
     def _take_changes(self) -> None:
@@ -200,6 +200,23 @@ class Worker:
             case "route":
                 series, _, modality = task.subject.partition(" ")
                 self._store(task, series, modality)
+            case "backfill":
+                self._fill_in(task)
+
+    def _fill_in(self, task: Task) -> None:
+        """The next page of all series, once most of what was forwarded before is gone: the outbox is written to
+        Orthanc's database after every task, so it must not hold a whole archive."""
+        now_s = self._now_s()
+        if self.outbox.count("forward") >= _FORWARDS_WAITING:
+            self.outbox.wait(task, until_s=now_s + _LOOK_AT_BACKFILL_S)
+            return
+        page = self._orthanc.get(f"/series?expand&since={task.subject}&limit={_PAGE}")
+        for found in page:
+            if unwanted(self._series(found), self._settings.rules) is None:
+                self.outbox.add("forward", found["ID"], due_s=now_s)
+        self.outbox.done(task, now_s=now_s)
+        if page:
+            self.outbox.add("backfill", str(int(task.subject) + len(page)), due_s=now_s)
 
     def _forward(self, task: Task) -> None:
         found = self._orthanc.get(f"/series/{task.subject}")
@@ -326,12 +343,6 @@ class Worker:
             instances=len(found["Instances"]),
             stable=found["IsStable"],
         )
-
-    def _all_series(self) -> Iterator[dict[str, Any]]:
-        since = 0
-        while page := self._orthanc.get(f"/series?expand&since={since}&limit={_PAGE}"):
-            yield from page
-            since += len(page)
 
     def _failed(self, task: Task, reason: str) -> None:
         if not self.outbox.failed(task, reason, now_s=self._now_s()):

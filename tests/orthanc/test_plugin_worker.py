@@ -420,8 +420,34 @@ def test_back_fill_takes_all_that_the_rules_want(scene: Scene) -> None:
     scene.worker = scene.started()
     scene.node.reads("b")
     scene.worker.back_fill()
-    scene.step()
+    for _ in range(4):  # three pages, of which the last one is empty, and what they added
+        scene.step()
     assert scene.orthanc.stored == [("a", "mrclip"), ("c", "mrclip")]
+    assert "backfill" not in {task["kind"] for task in scene.tasks}
+
+
+def test_back_fill_of_an_archive_keeps_the_queue_short_and_goes_on_after_a_restart(scene: Scene) -> None:
+    for number in range(301):
+        scene.orthanc.add(f"s{number}")
+    scene.orthanc.changes.clear()
+    scene.orthanc.properties.clear()
+    scene.worker = scene.started()
+    scene.worker.back_fill()
+    longest = 0
+    for turn in range(400):
+        scene.step(seconds=6)
+        longest = max(longest, len(scene.tasks))
+        if turn % 7 == 0:
+            scene.worker = scene.started()
+        for job, its in scene.orthanc.jobs.items():
+            if its["State"] == "Running":
+                scene.orthanc.jobs[job] = {"State": "Success"}
+                scene.worker.job_ended(job)
+        if not scene.tasks:
+            break
+    assert sorted({series for series, _ in scene.orthanc.stored}) == sorted(f"s{number}" for number in range(301))
+    assert len(scene.orthanc.stored) == 301, "each once"
+    assert longest <= 103
 
 
 def test_the_status_of_a_series(scene: Scene) -> None:

@@ -4,7 +4,6 @@ import logging
 from types import TracebackType
 from typing import Self
 
-from dicom_node.commitment.scp import CommitmentScp
 from dicom_node.ledger.rebuild import reconcile
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.server import StorageScp
@@ -12,6 +11,7 @@ from dicom_node.settings import Settings
 from dicom_node.web.app import WebServer, make_app
 from dicom_node.web.metrics import Metrics
 from dicom_node.wiring import (
+    make_commitment_scp,
     make_dispatcher,
     make_fetcher,
     make_intake,
@@ -42,8 +42,8 @@ class Node:
         metrics = Metrics()
         intake = make_intake(settings, ledger=metrics.counted(self.ledger), spool=self.spool)
         self._reporter = make_reporter(settings, ledger=self.ledger, spool=self.spool)
-        commitment = CommitmentScp(ledger=self.ledger, reporter=self._reporter, clock=utc_now)
-        self.scp = StorageScp(settings.scp, intake, commitment=commitment if settings.commitment.enabled else None)
+        commitment = make_commitment_scp(settings, ledger=self.ledger, reporter=self._reporter)
+        self.scp = StorageScp(settings.scp, intake, commitment=commitment)
         self._fetcher = make_fetcher(settings, intake)
         pipeline = make_pipeline(settings, ledger=self.ledger, spool=self.spool, readers=self.readers)
         self._dispatcher = make_dispatcher(settings, pipeline, done=self._wake)

@@ -155,6 +155,7 @@ class DicomDestination(Section):
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
     tls: PeerTls | None = None
+    commitment: bool = False  # it must commit to a report (Storage Commitment) before that counts as delivered
     per_minute: PerMinute = None
 
 
@@ -189,10 +190,12 @@ class CommitmentPeer(Section):
 
 
 class CommitmentSettings(Section):
-    """Storage Commitment: whether senders may ask if what they sent is safe."""
+    """Storage Commitment: senders ask us if what they sent is safe, and we ask destinations."""
 
-    enabled: bool = True
-    peers: tuple[CommitmentPeer, ...] = ()  # the others are told only while their association is open
+    enabled: bool = True  # senders may ask
+    answer_s: PositiveSeconds = 3600  # destinations that have not answered by then are asked again ...
+    max_asks: int = Field(default=24, ge=1)  # ... so many times in all; then the delivery is dead
+    peers: tuple[CommitmentPeer, ...] = ()  # senders that take answers; others only while their association is open
 
 
 def _is_loopback(host: str) -> bool:

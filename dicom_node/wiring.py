@@ -13,7 +13,9 @@ from sqlalchemy import Engine
 
 from dicom_node import settings as tree
 from dicom_node.commitment.reporter import Reporter, ReportPolicy
+from dicom_node.commitment.scp import CommitmentScp
 from dicom_node.deliver import Destination
+from dicom_node.deliver.commitment import DicomCommitter
 from dicom_node.deliver.dicom import DicomDestination
 from dicom_node.deliver.folder import FolderDestination
 from dicom_node.deliver.scu import Peer
@@ -100,6 +102,17 @@ def make_reporter(settings: Settings, *, ledger: Ledger, spool: Spool) -> Report
     )
 
 
+def make_commitment_scp(settings: Settings, *, ledger: Ledger, reporter: Reporter) -> CommitmentScp:
+    """The messages of Storage Commitment on our own port: questions of senders, answers of destinations."""
+    return CommitmentScp(
+        ledger=ledger,
+        reporter=reporter,
+        clock=utc_now,
+        answering=settings.commitment.enabled,
+        retry_s=settings.work.retry_s,
+    )
+
+
 def make_readers(settings: Settings) -> Readers:
     """The readers that the settings ask for, with the site's calibration beside the spool where there is one."""
     return Readers(
@@ -131,6 +144,8 @@ def make_pipeline(settings: Settings, *, ledger: Ledger, spool: Spool, readers: 
             retry_max_s=work.retry_max_s,
             delivery_max_attempts=work.delivery_max_attempts,
             send=settings.report.send,
+            commitment_answer_s=settings.commitment.answer_s,
+            commitment_max_asks=settings.commitment.max_asks,
             companions=Companions(
                 secondary_capture=settings.report.secondary_capture, key_objects=settings.report.key_objects
             ),
@@ -187,7 +202,8 @@ def make_destination(destination: tree.DicomDestination | tree.FolderDestination
         tls=None if tls is None else client_context(tls, section=f"destinations.{destination.name}.tls"),
         tls_name=None if tls is None else tls.server_name,
     )
-    return DicomDestination(name=destination.name, peer=peer)
+    committer = DicomCommitter(peer=peer) if destination.commitment else None
+    return DicomDestination(name=destination.name, peer=peer, committer=committer)
 
 
 def make_dispatcher(settings: Settings, tasks: Tasks, *, done: Callable[[], None]) -> Dispatcher:

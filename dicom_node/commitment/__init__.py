@@ -5,6 +5,7 @@ One transaction is a request (N-ACTION) and its report (N-EVENT-REPORT); both ar
 
 from dataclasses import dataclass
 from typing import Final
+from uuid import uuid4
 
 from pydicom.uid import UID
 
@@ -31,6 +32,11 @@ class Request:
 
     transaction_uid: str
     references: tuple[Reference, ...]
+
+
+def new_transaction_uid() -> str:
+    """A Transaction UID (0008,1195) that nobody used and nobody can guess."""
+    return f"2.25.{uuid4().int}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

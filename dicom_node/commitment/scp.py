@@ -14,11 +14,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import N_ACTION
+from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
 from pynetdicom.presentation import PresentationContext, build_context
 
-from dicom_node.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE
-from dicom_node.commitment.messages import REQUEST_COMMITMENT, read_request
+from dicom_node.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Report
+from dicom_node.commitment.messages import ALL_COMMITTED, REQUEST_COMMITMENT, SOME_FAILED, read_report, read_request
 from dicom_node.commitment.reporter import Reporter
 from dicom_node.commitment.theirs import LONGEST_WAIT_S, TheirAssociation
 from dicom_node.errors import SUCCESS, CannotUnderstandError, NodeError
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 _NO_SUCH_INSTANCE: Final = 0x0112
 _INVALID_ARGUMENT: Final = 0x0115
 _NO_SUCH_ACTION: Final = 0x0123
+_NOT_AUTHORISED: Final = 0x0124
+_NO_SUCH_EVENT: Final = 0x0113
 _RESOURCE_LIMITATION: Final = 0x0213
 
 _Answer = tuple[int, Dataset | None]
@@ -39,8 +41,18 @@ _Answer = tuple[int, Dataset | None]
 class CommitmentScp:
     """What the receiving peer offers for Storage Commitment, and its handlers."""
 
-    def __init__(self, *, ledger: Ledger, reporter: Reporter, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        reporter: Reporter,
+        clock: Callable[[], datetime],
+        answering: bool = True,
+        retry_s: float = 10.0,
+    ) -> None:
+        """`answering`: senders may ask; `retry_s`: until what a destination does not commit to is sent to it again."""
         self._ledger, self._reporter, self._clock = ledger, reporter, clock
+        self._answering, self._retry_s = answering, retry_s
         self._waiting: dict[Association, TheirAssociation] = {}
         self._lock = threading.Lock()
 
@@ -52,7 +64,7 @@ class CommitmentScp:
 
     def handlers(self) -> list[Handler]:
         """What pynetdicom calls for its messages."""
-        return [(evt.EVT_N_ACTION, self._requested)]
+        return [(evt.EVT_N_ACTION, self._requested), (evt.EVT_N_EVENT_REPORT, self._answered)]
 
     def _requested(self, event: evt.Event) -> _Answer:
         """Answer an N-ACTION request: kept in the ledger, to be reported later (PS3.4 J.3.2)."""
@@ -64,7 +76,7 @@ class CommitmentScp:
         except NodeError as error:
             status, commitment_id, reason = _RESOURCE_LIMITATION, None, str(error)
         else:
-            reason = "no such action or instance"
+            reason = "no such action or instance, or commitment.enabled is false"
         if commitment_id is None:
             log.warning(
                 "commitment request not taken",
@@ -76,6 +88,8 @@ class CommitmentScp:
 
     def _take(self, event: evt.Event, calling_aet: str) -> tuple[int, int | None]:
         request = event.request
+        if not self._answering:
+            return _NOT_AUTHORISED, None
         if not isinstance(request, N_ACTION) or request.ActionTypeID != REQUEST_COMMITMENT:
             return _NO_SUCH_ACTION, None
         if request.RequestedSOPInstanceUID != PUSH_MODEL_INSTANCE:
@@ -88,6 +102,36 @@ class CommitmentScp:
         found = self._ledger.request_commitment(calling_aet, asked, now=now, due_at=due_at)
         log.info("commitment requested", extra={"ae_title": calling_aet, "instances": len(asked.references)})
         return SUCCESS, found
+
+    def _answered(self, event: evt.Event) -> _Answer:
+        """Take in an N-EVENT-REPORT: a destination commits to a report of ours, or does not (PS3.4 J.3.3)."""
+        request, calling_aet = event.request, str(event.assoc.requestor.ae_title).strip()
+        if not isinstance(request, N_EVENT_REPORT) or request.EventTypeID not in (ALL_COMMITTED, SOME_FAILED):
+            return _NO_SUCH_EVENT, None
+        try:
+            if request.EventInformation is None:
+                raise CannotUnderstandError("the report has no Event Information (PS3.4 J.3.3.1)")
+            report = read_report(request.EventInformation.getvalue(), str(event.context.transfer_syntax))
+            now = self._clock()
+            known = self._ledger.committed(
+                report.transaction_uid,
+                uids={one.sop_instance_uid for one in report.committed},
+                reason=_refusal(report),
+                now=now,
+                retry_at=now + timedelta(seconds=self._retry_s),
+            )
+        except CannotUnderstandError as error:
+            status, reason = _INVALID_ARGUMENT, str(error)
+        except NodeError as error:
+            status, reason = _RESOURCE_LIMITATION, str(error)
+        else:
+            status, reason = (SUCCESS if known else _INVALID_ARGUMENT), "the transaction is none of ours"
+        if status != SUCCESS:
+            log.warning(
+                "commitment of a destination not taken",
+                extra={"ae_title": calling_aet, "status": f"{status:04X}", "reason": reason},
+            )
+        return status, None
 
     def _attend(self, association: Association, commitment_id: int) -> None:
         """Have a request reported on its association; one thread for all of an association's."""
@@ -119,3 +163,10 @@ class CommitmentScp:
                 return waiting.ids.pop(0)
             del self._waiting[association]
             return None
+
+
+def _refusal(report: Report) -> str | None:
+    if not report.failed:
+        return None
+    reasons = sorted({f"0x{one.reason:04X}" for one in report.failed})
+    return f"the peer does not commit to {len(report.failed)} instances: {', '.join(reasons)} (PS3.3 C.14.1.1)"

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
+from dicom_node.commitment import Request
 from dicom_node.errors import NodeError
 
 
@@ -14,8 +15,21 @@ class DeliveryError(NodeError):
         self.retry = retry
 
 
+class Committer(Protocol):
+    """What a destination is asked by to commit to what it took."""
+
+    def ask(self, request: Request) -> None:
+        """Return once it took the question; it answers on its own. DeliveryError if it did not."""
+        ...
+
+
 class Destination(Protocol):
     """Somewhere a report can be sent to."""
+
+    @property
+    def committer(self) -> Committer | None:
+        """Who must commit to a report before it counts as delivered; None: taken is delivered."""
+        ...
 
     @property
     def name(self) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.presentation import build_context
 
+from dicom_node.deliver import Committer
 from dicom_node.deliver.report_file import read_report
 from dicom_node.deliver.scu import Peer, association, store
 
@@ -16,6 +17,7 @@ class DicomDestination:
 
     name: str
     peer: Peer
+    committer: Committer | None = None
 
     def deliver(self, report_path: Path) -> None:
         """Send the report; DeliveryError says whether the peer may take it later."""

@@ -14,6 +14,7 @@ class FolderDestination:
 
     name: str
     folder: Path
+    committer: None = None  # what is written is synced
 
     def deliver(self, report_path: Path) -> None:
         """Write the report, synced to the disk. DeliveryError, to be retried, where the disk says no."""

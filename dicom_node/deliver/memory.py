@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dicom_node.deliver import DeliveryError
+from dicom_node.deliver import Committer, DeliveryError
 from dicom_node.deliver.report_file import read_report
 from inference.identifiers import SopInstanceUid
 
@@ -14,6 +14,7 @@ class MemoryDestination:
 
     name: str
     reports: dict[SopInstanceUid, bytes] = field(default_factory=dict[SopInstanceUid, bytes])
+    committer: Committer | None = None
     failures: list[DeliveryError] = field(default_factory=list[DeliveryError])  # raised first, in this order
 
     def deliver(self, report_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The part of the ledger that knows which report still has to get where."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -7,14 +8,14 @@ from sqlalchemy import ColumnElement, select, true, update
 from sqlalchemy.orm import Session
 
 from dicom_node.ledger.lifecycle import transition
-from dicom_node.ledger.models import DeliveryOrder, Reading, Series
+from dicom_node.ledger.models import CommitmentAsk, DeliveryOrder, Reading, Series
 from dicom_node.ledger.part import LedgerPart, filled, locked
 from dicom_node.ledger.records import LIVE, Delivery, Priority, ReportRow
 from dicom_node.ledger.turns import paced_room, take_paced
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid
 
 _PACE: Final = "deliver to "  # with the name of a destination: its turn
-_OPEN = DeliveryOrder.state.in_(("pending", "sending"))
+_OPEN = DeliveryOrder.state.in_(("pending", "sending", "committing"))
 
 
 class Deliveries(LedgerPart):
@@ -70,11 +71,7 @@ class Deliveries(LedgerPart):
             row = _held(session, delivery)
             if series is None or row is None:
                 return False
-            row.state, row.lease_owner, row.next_at, row.reason = "delivered", None, None, None
-            row.delivered_at = now
-            session.flush()
-            if series.state == "read" and series.reading_id == row.reading_id and not _owed(session, row.reading_id):
-                series.state = transition(series.state, "delivered-all")
+            _delivered(session, series, row, now)
             return True
 
     def delivery_failed(self, delivery: Delivery, reason: str, *, now: datetime, retry_at: datetime | None) -> bool:
@@ -92,13 +89,66 @@ class Deliveries(LedgerPart):
                 row.state = "dead"
             return True
 
+    def asking(self, delivery: Delivery, transaction_uid: str, *, now: datetime) -> bool:
+        """The destination has the report and is about to be asked to commit to it; False if the lease was lost."""
+        with self._transactions.write() as session:
+            row = _held(session, delivery)
+            if row is None:
+                return False
+            row.stored = True
+            session.add(CommitmentAsk(transaction_uid=transaction_uid, delivery_id=row.id, asked_at=now))
+            return True
+
+    def asked(self, delivery: Delivery, *, answer_by: datetime) -> bool:
+        """The destination took the question: due again at `answer_by` unless it answers before.
+
+        False if the lease was lost, as to an answer that came already.
+        """
+        with self._transactions.write() as session:
+            row = _held(session, delivery)
+            if row is None:
+                return False
+            row.state, row.lease_owner, row.next_at, row.reason = "committing", None, answer_by, None
+            row.asks += 1
+            return True
+
+    def committed(
+        self, transaction_uid: str, *, uids: Collection[str], reason: str | None, now: datetime, retry_at: datetime
+    ) -> bool:
+        """A destination answered: it commits to `uids`, or not to all for a reason, and is sent them at `retry_at`.
+
+        False if the transaction is none of ours. An answer to an earlier question counts like one to the last.
+        """
+        asked = select(DeliveryOrder.id, Series.series_uid, Reading.report_uid).select_from(CommitmentAsk)
+        asked = asked.join(DeliveryOrder, DeliveryOrder.id == CommitmentAsk.delivery_id)
+        asked = asked.join(Reading, Reading.id == DeliveryOrder.reading_id).join(Series, Series.id == Reading.series_id)
+        with self._transactions.write() as session:
+            found = session.execute(asked.where(CommitmentAsk.transaction_uid == transaction_uid)).one_or_none()
+            if found is None:
+                return False
+            series = locked(session, SeriesInstanceUid(found[1]))  # before the delivery, as `finish` does
+            row = session.scalars(
+                select(DeliveryOrder).where(DeliveryOrder.id == found[0]).with_for_update()
+            ).one_or_none()
+            if series is None or row is None or row.state == "delivered":
+                return True
+            row.token += 1  # whoever waits for the answer to the question is not asked any more
+            if reason is None and found[2] in uids:
+                _delivered(session, series, row, now)
+            elif row.state != "dead":
+                row.asks += row.state == "sending"  # it answered before `asked`
+                row.state, row.lease_owner, row.stored, row.next_at = "pending", None, False, retry_at
+                row.reason = reason or "the peer's commitment does not name the report"
+            return True
+
     def revive_deliveries(self, *, now: datetime, destination: str | None = None) -> int:
         """Make dead deliveries (to `destination`, or all) due again; how many there were."""
         dead = update(DeliveryOrder).where(DeliveryOrder.state == "dead")
         if destination is not None:
             dead = dead.where(DeliveryOrder.destination == destination)
         with self._transactions.write() as session:
-            revived = dead.values(state="pending", attempts=0, next_at=now).returning(DeliveryOrder.id)
+            fresh = {"state": "pending", "attempts": 0, "asks": 0, "stored": False, "next_at": now}
+            revived = dead.values(**fresh).returning(DeliveryOrder.id)
             return len(session.execute(revived).all())
 
 
@@ -108,6 +158,14 @@ def _due(
     due = select(DeliveryOrder.id, DeliveryOrder.next_at).where(_OPEN, DeliveryOrder.priority == priority, where)
     rows = session.execute(due.where(DeliveryOrder.next_at <= now).order_by(DeliveryOrder.next_at).limit(limit))
     return [(key, at or now) for key, at in rows]
+
+
+def _delivered(session: Session, series: Series, row: DeliveryOrder, now: datetime) -> None:
+    row.state, row.lease_owner, row.next_at, row.reason = "delivered", None, None, None
+    row.delivered_at = now
+    session.flush()
+    if series.state == "read" and series.reading_id == row.reading_id and not _owed(session, row.reading_id):
+        series.state = transition(series.state, "delivered-all")
 
 
 def _held(session: Session, delivery: Delivery) -> DeliveryOrder | None:
@@ -135,6 +193,8 @@ def _delivery(session: Session, row: DeliveryOrder, owner: str) -> Delivery:
         owner=owner,
         token=row.token,
         lease_until=filled(row.next_at),
+        stored=bool(row.stored),
+        asks=row.asks,
     )
 
 

@@ -186,6 +186,8 @@ class DeliveryOrder(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcTime)
     priority: Mapped[Priority] = mapped_column(Integer, default=LIVE, server_default="0")
+    stored: Mapped[bool | None] = mapped_column(Boolean)  # taken, and to be committed to
+    asks: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # for a commitment
 
     __table_args__ = (
         UniqueConstraint("reading_id", "destination"),
@@ -193,6 +195,18 @@ class DeliveryOrder(Base):
         Index(None, "state", "priority", "next_at"),
         Index(None, "delivered_at"),
     )
+
+
+class CommitmentAsk(Base):
+    """One transaction in which a destination was asked to commit to a report; a late answer counts too."""
+
+    __tablename__ = "commitment_asks"
+
+    transaction_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"))
+    asked_at: Mapped[datetime] = mapped_column(UtcTime)
+
+    __table_args__ = (Index(None, "delivery_id"),)
 
 
 class Turn(Base):

@@ -255,7 +255,7 @@ def _order(
     session.execute(
         update(DeliveryOrder)
         .where(mine, DeliveryOrder.state == "dead")
-        .values(state="pending", attempts=0, next_at=now)
+        .values(state="pending", attempts=0, asks=0, stored=False, next_at=now)
     )
     owed = select(DeliveryOrder.id).where(mine, DeliveryOrder.state != "delivered").limit(1)
     return session.scalars(owed).one_or_none() is not None

@@ -15,7 +15,7 @@ from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstan
 from inference.reading import Status
 
 SeriesState = Literal["receiving", "reading", "read", "answered", "quarantined"]
-DeliveryState = Literal["pending", "sending", "delivered", "dead"]
+DeliveryState = Literal["pending", "sending", "committing", "delivered", "dead"]
 Work = Literal["reading", "delivery"]
 Verdict = Literal["confirmed", "rejected", "corrected"]
 Priority = Literal[0, 1]  # smaller goes first
@@ -156,6 +156,8 @@ class Delivery:
     owner: str
     token: int
     lease_until: datetime
+    stored: bool = False  # the destination took it in an earlier attempt, and has not committed to it yet
+    asks: int = 0  # how many times it was asked to commit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

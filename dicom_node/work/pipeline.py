@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dicom_node.deliver import DeliveryError, Destination, back_off
+from dicom_node.commitment import Reference, Request, new_transaction_uid
+from dicom_node.deliver import Committer, DeliveryError, Destination, back_off
+from dicom_node.deliver.report_file import read_report
 from dicom_node.errors import NodeError
 from dicom_node.ledger.records import Delivery, Job, Outcome, Profile, ReportRow
 from dicom_node.ledger.store import Ledger
@@ -44,6 +46,8 @@ class WorkPolicy:
     retry_max_s: float
     delivery_max_attempts: int
     send: str  # answered, flagged, all
+    commitment_answer_s: float = 3600.0  # how long a destination may take to commit to what it took
+    commitment_max_asks: int = 24
     companions: Companions = NO_COMPANIONS  # what goes with each report
 
 
@@ -107,7 +111,12 @@ class Pipeline:
             every_s=policy.lease_s / 3,
         ):
             try:
-                self._send(delivery)
+                committer = self._destination(delivery).committer
+                if not delivery.stored:
+                    self._send(delivery)
+                if committer is not None:
+                    self._ask(delivery, committer)
+                    return
             except DeliveryError as error:
                 retry = error.retry and delivery.attempt < policy.delivery_max_attempts
                 retry_at = self._clock() + timedelta(seconds=self._pause_s(delivery.attempt)) if retry else None
@@ -126,6 +135,24 @@ class Pipeline:
                 destination.deliver(path)
             except DeliveryError as error:
                 raise DeliveryError(f"picture or key objects of the report: {error}", retry=error.retry) from error
+
+    def _ask(self, delivery: Delivery, committer: Committer) -> None:
+        """Have the destination commit to what it took; the delivery is made when it has answered that it does."""
+        policy, report = self._policy, delivery.report.sop_instance_uid
+        if delivery.asks >= policy.commitment_max_asks:
+            raise DeliveryError(f"the peer took the report and did not commit to it, asked {delivery.asks} times",
+                                retry=False)  # fmt: skip
+        files = [read_report(path) for path in (self._spool.report_path(report), *self._spool.companions(report))]
+        references = tuple(
+            Reference(sop_class_uid=str(file.dataset.SOPClassUID), sop_instance_uid=file.sop_instance_uid)
+            for file in files
+        )
+        request = Request(transaction_uid=new_transaction_uid(), references=references)
+        # Before it is asked: its answer may come while the question is still being answered.
+        if self._ledger.asking(delivery, request.transaction_uid, now=self._clock()):
+            committer.ask(request)
+            answer_by = self._clock() + timedelta(seconds=policy.commitment_answer_s)
+            self._ledger.asked(delivery, answer_by=answer_by)
 
     def _pause_s(self, attempt: int) -> float:
         return back_off(attempt, first_s=self._policy.retry_s, longest_s=self._policy.retry_max_s)

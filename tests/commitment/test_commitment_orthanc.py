@@ -77,3 +77,18 @@ def test_orthanc_asks_and_is_told_what_is_safe_and_what_is_not(tmp_path: Path) -
 
 def reported(node: Served) -> list[str]:
     return [state for (state,) in node.query("SELECT state FROM commitments")]
+
+
+def test_a_report_counts_as_delivered_once_orthanc_committed_to_it(tmp_path: Path) -> None:
+    images, dicom_port = series(3, EchoTime=0.09, RepetitionTime=4000), free_port()
+    with (
+        serve(node_settings(tmp_path, dicom_port, commitment=True)) as node,
+        orthanc(tmp_path / "orthanc", node_port=node.ports["dicom"], dicom_port=dicom_port) as peer,
+    ):
+        for path in write_series(images, tmp_path / "images"):
+            stored = peer.post("/instances", path.read_bytes())
+        peer.post("/modalities/mrclip/store", stored["ParentSeries"].encode())
+        node.wait_until_answered(1)
+        assert len(peer.series_of("SR")) == 1
+        assert node.query("SELECT state, stored, asks FROM deliveries") == [("delivered", 1, 1)]
+        assert len(node.query("SELECT * FROM commitment_asks")) == 1

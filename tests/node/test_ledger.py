@@ -338,7 +338,7 @@ def test_counts_name_every_state(ledger: Ledger):
     ledger.finish(claim(ledger, 0), outcome("2.25.1", "pacs"), now=at(1))
     counts = ledger.counts()
     assert counts.series == {"receiving": 0, "reading": 0, "read": 1, "answered": 0, "quarantined": 0}
-    assert counts.deliveries == {"pending": 1, "sending": 0, "delivered": 0, "dead": 0}
+    assert counts.deliveries == {"pending": 1, "sending": 0, "committing": 0, "delivered": 0, "dead": 0}
 
 
 def test_a_naive_time_is_refused(ledger: Ledger):

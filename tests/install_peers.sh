@@ -3,7 +3,7 @@
 # An ordinary user is told what is missing; the tests that need it are then left out by name.
 set -eu
 
-packages="redis-server postgresql orthanc orthanc-dicomweb orthanc-python dcmtk dicom3tools chromium"
+packages="redis-server postgresql orthanc orthanc-dicomweb orthanc-python dcmtk dicom3tools chromium systemd"
 services="redis-server postgresql orthanc"
 
 missing=""

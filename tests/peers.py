@@ -27,6 +27,7 @@ PACKAGES = {
     "storescu": "dcmtk",
     "Orthanc": "orthanc",
     "redis-server": "redis-server",
+    "systemd-analyze": "systemd",
 }
 
 

@@ -1,12 +1,18 @@
 """Whether the node has what a peer asks about: known to the ledger, and whole under its name in the spool."""
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from dicom_node.commitment import CLASS_CONFLICT, NO_SUCH_INSTANCE, Failure, Reference, Report, Request
 from dicom_node.ledger.commitments import Held
 from dicom_node.receive.spool import Spool
 from inference.identifiers import SopInstanceUid
+
+# Why an instance is not committed to.
+REASONS: Final = {
+    NO_SUCH_INSTANCE: "it was not received, or is not held any more",
+    CLASS_CONFLICT: "it is held under another SOP class",
+}
 
 
 class HeldInstances(Protocol):

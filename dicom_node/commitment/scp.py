@@ -35,6 +35,16 @@ _NOT_AUTHORISED: Final = 0x0124
 _NO_SUCH_EVENT: Final = 0x0113
 _RESOURCE_LIMITATION: Final = 0x0213
 
+# How a request (N-ACTION) is answered, and when.
+STATUSES: Final = {
+    SUCCESS: "the request is kept; its report follows",
+    _NO_SUCH_INSTANCE: "Requested SOP Instance UID is not that of Storage Commitment",
+    _INVALID_ARGUMENT: "the request has no transaction or no references, or cannot be read",
+    _NO_SUCH_ACTION: "Action Type ID is not 1",
+    _NOT_AUTHORISED: "the site switched it off (`commitment.enabled`)",
+    _RESOURCE_LIMITATION: "the ledger does not answer; may work later",
+}
+
 _Answer = tuple[int, Dataset | None]
 
 
@@ -56,7 +66,8 @@ class CommitmentScp:
         self._waiting: dict[Association, TheirAssociation] = {}
         self._lock = threading.Lock()
 
-    def contexts(self) -> list[PresentationContext]:
+    @staticmethod
+    def contexts() -> list[PresentationContext]:
         """Its presentation context; peers may be SCU (they ask) or SCP (they report to us)."""
         context = build_context(PUSH_MODEL, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
         context.scu_role = context.scp_role = True

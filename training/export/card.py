@@ -22,7 +22,7 @@ about disease.
 
 ## What it answers badly
 Anatomy, sequences and scanners that its training data do not hold; the out-of-domain gate, where the bundle has one,
-turns most of them away. Probabilities belong to a prior in which every contrast is equally common.
+turns most of them away. Probabilities belong to the prior that the weights in `label_grid.json` give.
 
 {notes}
 ## Precision

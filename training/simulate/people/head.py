@@ -129,14 +129,9 @@ def _add_vessels(tissue: Tensor, brain: Tensor, rng: np.random.Generator) -> Non
 
 
 def mni152_head(rng: np.random.Generator) -> Anatomy:
-    """A head round nilearn's MNI152 tissue maps, where no label maps are given; needs the package nilearn."""
-    try:
-        from nilearn import datasets  # pyright: ignore[reportMissingImports]  # optional, named in the error
-    except ImportError as error:
-        raise RuntimeError(
-            "without --labels the simulator takes the MNI152 tissue maps of nilearn, which is not installed: "
-            "pip install nilearn"
-        ) from error
+    """A head round nilearn's MNI152 tissue maps, where no label maps are given."""
+    from nilearn import datasets  # seconds to import, and needed by nobody who has label maps
+
     grey, white, brain = (
         np.asarray(load(resolution=1).dataobj)
         for load in (

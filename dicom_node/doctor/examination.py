@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 
 from dicom_node.doctor import Check, broken, ok
+from dicom_node.doctor.certificates import check_certificates
 from dicom_node.doctor.clock import check_clock, is_synchronised
 from dicom_node.doctor.disk import check_disk
 from dicom_node.doctor.index import check_ledger
@@ -20,6 +21,7 @@ def examine(settings: Settings, *, now: datetime) -> Iterator[Check]:
     yield from check_disk(settings)
     yield from check_ledger(settings, now)
     yield _bundle(settings)
+    yield from check_certificates(settings, now)
     answers = _ask(settings)
     for answer in answers:
         yield from answer.checks

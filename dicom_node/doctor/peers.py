@@ -22,6 +22,7 @@ from pynetdicom.presentation import build_context
 from dicom_node.deliver import DeliveryError
 from dicom_node.deliver.scu import Peer, association
 from dicom_node.doctor import Check, broken, ok, warning
+from dicom_node.errors import SettingsError
 from dicom_node.receive.storage_classes import VERIFICATION
 from dicom_node.settings import DicomDestination, FolderDestination, OrthancSource, QueueSettings, ScpSettings
 from dicom_node.tls import client_context
@@ -41,7 +42,11 @@ class Answer:
 
 def ask_destination(destination: DicomDestination, ae_title: str) -> Answer:
     """C-ECHO, and whether it would take a report; `ae_title` is our own."""
-    name, peer = f"destination {destination.name}", _peer(destination, ae_title)
+    name = f"destination {destination.name}"
+    try:
+        peer = _peer(destination, ae_title)
+    except SettingsError as error:
+        return Answer(checks=(broken(name, str(error), "Correct the files that its `tls` names, or their rights."),))
     uncompressed = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
     contexts = [build_context(uid, list(uncompressed)) for uid in (VERIFICATION, Comprehensive3DSRStorage)]
     try:

@@ -39,11 +39,12 @@ def command(*, config: Path | None, dry_run: bool) -> None:
         for uid in series:
             ledger.request(uid, now=utc_now())
         revived = ledger.revive_deliveries(now=utc_now())
+        answers = ledger.revive_commitments(now=utc_now())
         engine.dispose()
     except NodeError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"files: {taken} taken in, {kept} stay in quarantine")
-    click.echo(f"due again: {len(series)} series, {revived} deliveries")
+    click.echo(f"due again: {len(series)} series, {revived} deliveries, {answers} answers of Storage Commitment")
 
 
 def _list(quarantine: Quarantine, ledger: Ledger) -> None:
@@ -53,6 +54,7 @@ def _list(quarantine: Quarantine, ledger: Ledger) -> None:
         click.echo(f"series {summary.series_instance_uid}: {summary.attempts} attempts, {summary.reason}")
     dead = ledger.counts().deliveries["dead"]
     click.echo(f"deliveries given up: {dead}")
+    click.echo(f"answers of Storage Commitment given up: {ledger.commitments_by_state()['dead']}")
 
 
 def _given_up(ledger: Ledger) -> Iterator[SeriesSummary]:

@@ -82,6 +82,7 @@ def _work(ledger: Ledger, now: datetime) -> Iterator[Check]:
         )
     else:
         yield ok("deliveries", f"{counts.deliveries['delivered']} reports delivered, none given up")
+    yield _questions(ledger.commitments_by_state()["dead"])
     yield from _late(ledger, now)
     newest = ledger.newest_arrival()
     if newest is not None and newest > now + _AHEAD:
@@ -90,6 +91,16 @@ def _work(ledger: Ledger, now: datetime) -> Iterator[Check]:
             f"the newest instance came {_minutes(newest - now)} from now",
             "The clock of this machine, or of another one that writes to the ledger, was or is wrong: set it (chrony).",
         )
+
+
+def _questions(dead: int) -> Check:
+    if not dead:
+        return ok("commitments", "every sender that asked was answered, or will be")
+    return warning(
+        "commitments",
+        f"{dead} times a sender asked whether its instances are safe and could not be answered",
+        "Name the sender in commitment.peers with its address and port, then `mrclip replay`; or it asks again.",
+    )
 
 
 def _late(ledger: Ledger, now: datetime) -> Iterator[Check]:

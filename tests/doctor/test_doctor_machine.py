@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dicom_factory import mr_image, write
+from dicom_node.commitment import Reference, Request
 from dicom_node.doctor import Check
 from dicom_node.doctor.clock import check_clock
 from dicom_node.doctor.disk import check_disk
@@ -181,6 +182,18 @@ def test_what_was_given_up_is_counted(tmp_path: Path, ledger: Ledger) -> None:
     ledger.delivery_failed(delivery, "status 0xA900", now=NOW, retry_at=None)
     check = by_name(check_ledger(settings(tmp_path), NOW))["deliveries"]
     assert (check.state, "replay" in str(check.advice)) == ("warning", True)
+
+
+def test_senders_that_could_not_be_answered_are_counted(tmp_path: Path, ledger: Ledger) -> None:
+    assert by_name(check_ledger(settings(tmp_path), NOW))["commitments"].state == "ok"
+    reference = Reference(sop_class_uid="1.2", sop_instance_uid="1.2.3.4")
+    asked = Request(transaction_uid="2.25.7", references=(reference,))
+    key = ledger.request_commitment("SCANNER", asked, now=NOW, due_at=NOW)
+    commitment = ledger.claim_commitment(key, now=NOW, lease_s=60)
+    assert commitment is not None
+    ledger.report_failed(commitment, "nobody knows SCANNER", retry_at=None)
+    check = by_name(check_ledger(settings(tmp_path), NOW))["commitments"]
+    assert (check.state, "commitment.peers" in str(check.advice)) == ("warning", True)
 
 
 def test_work_that_nobody_does_and_instances_from_the_future_are_named(tmp_path: Path, ledger: Ledger) -> None:

@@ -20,9 +20,9 @@ from inference.identifiers import SeriesInstanceUid
 
 FIELDS: Final = frozenset(
     {
-        "address", "ae_title", "attempt", "code", "count", "delivery_id", "destination", "host", "instances", "port",
-        "ports", "reader_digest", "reason", "request_id", "seconds", "series_uid", "sop_class_uid", "sop_instance_uid",
-        "state", "status", "task",
+        "address", "ae_title", "attempt", "code", "count", "delivery_id", "destination", "files", "host", "instances",
+        "port", "ports", "reader_digest", "reason", "request_id", "seconds", "series_uid", "sop_class_uid",
+        "sop_instance_uid", "state", "status", "task",
     }
 )  # fmt: skip
 

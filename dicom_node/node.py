@@ -17,6 +17,7 @@ from dicom_node.wiring import (
     make_intake,
     make_pipeline,
     make_readers,
+    make_remover,
     make_reporter,
     make_site,
     make_sweeper,
@@ -44,6 +45,7 @@ class Node:
         self._reporter = make_reporter(settings, ledger=self.ledger, spool=self.spool)
         commitment = make_commitment_scp(settings, ledger=self.ledger, reporter=self._reporter)
         self.scp = StorageScp(settings.scp, intake, commitment=commitment)
+        self._remover = make_remover(settings, ledger=self.ledger, spool=self.spool)
         self._fetcher = make_fetcher(settings, intake)
         pipeline = make_pipeline(settings, ledger=self.ledger, spool=self.spool, readers=self.readers)
         self._dispatcher = make_dispatcher(settings, pipeline, done=self._wake)
@@ -62,6 +64,7 @@ class Node:
         self.web.start()
         self.scp.start()
         self._reporter.start()
+        self._remover.start()
         self._sweeper.start()
 
     def stop(self) -> None:
@@ -70,6 +73,7 @@ class Node:
         self.web.stop()
         self._fetcher.close()
         self._reporter.stop()
+        self._remover.stop()
         self._sweeper.stop()
         self._dispatcher.close()
         self._engine.dispose()

@@ -198,6 +198,15 @@ class CommitmentSettings(Section):
     peers: tuple[CommitmentPeer, ...] = ()  # senders that take answers; others only while their association is open
 
 
+class RetentionSettings(Section):
+    """What is removed, and when. Series that are not answered, and reports, never are."""
+
+    answered_days: Annotated[float, Field(gt=0)] | None = None  # images of answered series, since their last instance
+    removes_committed: bool = False  # also where senders may have been told that their instances are safe
+    quarantine_days: Annotated[float, Field(gt=0)] | None = None  # files that were refused or kept aside
+    interval_s: PositiveSeconds = 3600  # how often it is looked for
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
@@ -255,6 +264,7 @@ class Settings(BaseSettings):
     report: ReportSettings = ReportSettings()
     destinations: tuple[Destination, ...] = ()
     commitment: CommitmentSettings = CommitmentSettings()
+    retention: RetentionSettings = RetentionSettings()
     web: WebSettings = WebSettings()
 
     @property
@@ -274,6 +284,16 @@ class Settings(BaseSettings):
         names = [destination.name for destination in self.destinations]
         if len(set(names)) != len(names):
             raise ValueError("destinations must have different names")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_committed_stays(self) -> Self:
+        retention = self.retention
+        if retention.answered_days is not None and self.commitment.enabled and not retention.removes_committed:
+            raise ValueError(
+                "retention.answered_days removes instances that senders may have been told are safe: "
+                "set retention.removes_committed to true, or commitment.enabled to false"
+            )
         return self
 
     @classmethod

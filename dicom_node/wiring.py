@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from dicom_node.receive.intake import ArrivalLedger, Intake, QuietTimes
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.spool import Spool
 from dicom_node.report.context import Companions
+from dicom_node.retention import Remover, RetentionPolicy
 from dicom_node.settings import Settings
 from dicom_node.tls import client_context
 from dicom_node.web.accounts import Accounts
@@ -111,6 +112,17 @@ def make_commitment_scp(settings: Settings, *, ledger: Ledger, reporter: Reporte
         answering=settings.commitment.enabled,
         retry_s=settings.work.retry_s,
     )
+
+
+def make_remover(settings: Settings, *, ledger: Ledger, spool: Spool) -> Remover:
+    """What takes series out of the spool."""
+    asked = settings.retention
+    policy = RetentionPolicy(
+        answered=None if asked.answered_days is None else timedelta(days=asked.answered_days),
+        quarantine=None if asked.quarantine_days is None else timedelta(days=asked.quarantine_days),
+        interval_s=asked.interval_s,
+    )
+    return Remover(ledger=ledger, spool=spool, policy=policy, clock=utc_now)
 
 
 def make_readers(settings: Settings) -> Readers:

@@ -8,6 +8,8 @@
                               |
                               +--gave-up--> quarantined --instance, requested, reader-changed--> receiving
 
+    answered --removed--> removed --instance--> receiving
+
 An event that is not in the table for a state cannot happen there: the ledger checks its rows first, so meeting one is
 a fault of the program.
 """
@@ -30,6 +32,7 @@ SeriesEvent = Literal[
     "requested",  # a person or a peer asks for it to be read again
     "reader-changed",  # there is another reader digest
     "restored",  # its report was found in the spool and not in the ledger
+    "removed",  # its instances were taken out of the spool, and what was read of them stays
 ]
 
 INITIAL: Final[SeriesState] = "receiving"
@@ -60,6 +63,8 @@ TRANSITIONS: Final[Mapping[tuple[SeriesState, SeriesEvent], SeriesState]] = Mapp
         ("answered", "requested"): "receiving",
         ("answered", "reader-changed"): "receiving",
         ("answered", "restored"): "read",
+        ("answered", "removed"): "removed",
+        ("removed", "instance"): "receiving",  # what came again is read by itself
         ("quarantined", "instance"): "receiving",
         ("quarantined", "delivered-all"): "quarantined",  # of the reading before
         ("quarantined", "requested"): "receiving",

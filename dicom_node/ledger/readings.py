@@ -140,10 +140,10 @@ class Readings(LedgerPart):
             return True
 
     def request(self, series: SeriesInstanceUid, *, now: datetime) -> bool:
-        """Have a series read again, now; one that is being read is left at it. False if it is not known."""
+        """Have a series read again, now; one that is being read is left at it. False if it is not known, or removed."""
         with self._transactions.write() as session:
             row = locked(session, series)
-            if row is None:
+            if row is None or row.state == "removed":
                 return False
             if row.state != "reading":
                 _end(row, "requested", due_at=now)

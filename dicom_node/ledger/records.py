@@ -14,7 +14,7 @@ from typing import Final, Literal
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 from inference.reading import Status
 
-SeriesState = Literal["receiving", "reading", "read", "answered", "quarantined"]
+SeriesState = Literal["receiving", "reading", "read", "answered", "quarantined", "removed"]
 DeliveryState = Literal["pending", "sending", "committing", "delivered", "dead"]
 Work = Literal["reading", "delivery"]
 Verdict = Literal["confirmed", "rejected", "corrected"]

@@ -10,10 +10,11 @@ from dicom_node.ledger.deliveries import Deliveries
 from dicom_node.ledger.progress import Progress
 from dicom_node.ledger.queries import Queries
 from dicom_node.ledger.readings import Readings
+from dicom_node.ledger.removals import Removals
 from dicom_node.ledger.reviews import Reviews
 from dicom_node.ledger.statistics import Statistics
 from dicom_node.ledger.turns import Turns
 
 
-class Ledger(Arrivals, Readings, Deliveries, Reviews, Queries, Statistics, Progress, Turns, Commitments):
+class Ledger(Arrivals, Readings, Deliveries, Reviews, Queries, Statistics, Progress, Turns, Commitments, Removals):
     """Which instances arrived, what is due, who reads it, what became of it and where that still has to go."""

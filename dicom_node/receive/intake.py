@@ -89,6 +89,8 @@ class Intake:
             log.warning("another data set has this UID", extra={"sop_instance_uid": identity.sop_instance_uid})
         else:
             self._record(identity, request)
+            if not stored.path.exists():  # retention took its series away between the two: once more
+                return self.take(request)
         return Taken(series_instance_uid=identity.series_instance_uid, stored=stored)
 
     def released(self, series: Iterable[SeriesInstanceUid]) -> None:

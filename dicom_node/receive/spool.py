@@ -189,7 +189,7 @@ class Spool:
         return len(parts)
 
     def _make(self, folder: Path) -> None:
-        if folder in self._synced:
+        if folder in self._synced and folder.exists():  # retention takes folders away
             return
         make_folder(folder)
         if len(self._synced) >= _REMEMBERED:

@@ -18,6 +18,7 @@ STATES: Final = {
     "read": "read, report on its way",
     "answered": "done",
     "quarantined": "failed",
+    "removed": "done, images removed",
 }
 
 

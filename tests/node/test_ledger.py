@@ -337,7 +337,7 @@ def test_counts_name_every_state(ledger: Ledger):
     receive(ledger, 1, quiet_s=0)
     ledger.finish(claim(ledger, 0), outcome("2.25.1", "pacs"), now=at(1))
     counts = ledger.counts()
-    assert counts.series == {"receiving": 0, "reading": 0, "read": 1, "answered": 0, "quarantined": 0}
+    assert counts.series == {"receiving": 0, "reading": 0, "read": 1, "answered": 0, "quarantined": 0, "removed": 0}
     assert counts.deliveries == {"pending": 1, "sending": 0, "committing": 0, "delivered": 0, "dead": 0}
 
 

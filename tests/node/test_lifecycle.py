@@ -30,9 +30,12 @@ class Meaning:
     grew: bool = False
     given_up: bool = False
     owed: bool = False
+    removed: bool = False
 
     @property
     def state(self) -> SeriesState:
+        if self.removed:
+            return "removed"
         if self.leased:
             return "reading"
         if self.given_up:
@@ -42,8 +45,20 @@ class Meaning:
         return "read" if self.owed else "answered"
 
 
+def removal(was: Meaning, event: SeriesEvent) -> Meaning | None:
+    """What becomes of a series whose instances are removed, or were."""
+    if was.removed:
+        return Meaning() if event == "instance" else None
+    return replace(was, removed=True) if was.state == "answered" else None
+
+
 def after(was: Meaning, event: SeriesEvent) -> Meaning | None:
     """What `event` means; None where it cannot happen."""
+    return removal(was, event) if was.removed or event == "removed" else while_held(was, event)
+
+
+def while_held(was: Meaning, event: SeriesEvent) -> Meaning | None:
+    """The same for a series whose instances are in the spool."""
     afresh = was if was.leased else replace(was, unread=True, given_up=False)
     quiet = not was.leased and not was.given_up
     match event:

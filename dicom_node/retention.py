@@ -1,0 +1,113 @@
+"""Takes out of the spool what the settings let go: images of answered series, and refused files, by age.
+
+Nothing that is not answered is ever removed, and no report. A folder is moved away in one step while the ledger holds
+its series, and deleted after that; what a crash leaves behind is deleted by the next run.
+"""
+
+import logging
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from dicom_node.errors import NodeError
+from dicom_node.ledger.store import Ledger
+from dicom_node.receive.spool import Spool
+from inference.identifiers import SeriesInstanceUid
+
+log = logging.getLogger(__name__)
+
+_BATCH: Final = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetentionPolicy:
+    """How long things stay; None: for good."""
+
+    answered: timedelta | None  # since the last instance of an answered series
+    quarantine: timedelta | None  # since a file was refused or kept aside
+    interval_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Removed:
+    """What one run removed."""
+
+    series: int = 0
+    instances: int = 0
+    files: int = 0  # refused or kept aside
+
+
+class Remover:
+    """Runs at an interval from `start` to `stop`; `run` works without it too. Two of them at once do no harm."""
+
+    def __init__(self, *, ledger: Ledger, spool: Spool, policy: RetentionPolicy, clock: Callable[[], datetime]) -> None:
+        self._ledger, self._spool, self._policy, self._clock = ledger, spool, policy, clock
+        self._away = spool.root / "removed"
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
+
+    def start(self) -> None:
+        """Begin, at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the series that is being removed; also before `start`, and twice."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def run(self, now: datetime) -> Removed:
+        """Remove what is old enough at `now`. Raises LedgerUnavailableError."""
+        series, instances = self._series(now)
+        shutil.rmtree(self._away, ignore_errors=True)
+        removed = Removed(series=series, instances=instances, files=self._refused(now))
+        if removed != Removed():
+            log.info("removed", extra={"count": series, "instances": instances, "files": removed.files})
+        return removed
+
+    def _series(self, now: datetime) -> tuple[int, int]:
+        series = instances = 0
+        if self._policy.answered is None:
+            return series, instances
+        before = now - self._policy.answered
+        while not self._stopped.is_set() and (found := self._ledger.removable(before, limit=_BATCH)):
+            counts = [self._ledger.remove(uid, before=before, take_out=self._taker(uid)) for uid in found]
+            series += sum(count is not None for count in counts)
+            instances += sum(count or 0 for count in counts)
+        return series, instances
+
+    def _taker(self, series: SeriesInstanceUid) -> Callable[[], None]:
+        def take_out() -> None:
+            folder = self._spool.series_folder(series)
+            self._away.mkdir(mode=0o750, exist_ok=True)
+            if folder.exists():
+                folder.rename(self._away / f"{folder.name}-{secrets.token_hex(4)}")
+
+        return take_out
+
+    def _refused(self, now: datetime) -> int:
+        if self._policy.quarantine is None:
+            return 0
+        before_s = (now - self._policy.quarantine).timestamp()
+        old = [path for path in self._kept_aside() if path.stat().st_mtime < before_s]
+        for path in old:
+            path.with_suffix(".json").unlink(missing_ok=True)  # first: without it nobody looks for the file
+            path.unlink(missing_ok=True)
+        return len(old)
+
+    def _kept_aside(self) -> Iterable[Path]:
+        yield from (self._spool.root / "quarantine").glob("*.dcm")
+        yield from (self._spool.root / "conflicts").glob("*.dcm")
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.run(self._clock())
+            except (NodeError, OSError) as error:  # what is old stays old
+                log.warning("nothing removed", extra={"reason": type(error).__name__})
+            self._stopped.wait(self._policy.interval_s)

@@ -21,9 +21,10 @@ from typing import Any, Final, cast
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+from dicom_node.receive.reactor import QuickResponses, WaitingAssociation, WaitingDul
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ class BoundedSocket(AssociationSocket):
         return cast("bytearray", view.obj)[:received] if received < nr_bytes else cast("bytearray", view.obj)
 
 
-class BoundedMessages(DIMSEServiceProvider):
+class BoundedMessages(QuickResponses):
     """Puts messages together from P-DATA, and ends the association where one grows too large or makes no sense."""
 
     def __init__(self, association: Association, limits: Limits) -> None:
@@ -250,9 +251,12 @@ class GuardedHandler(RequestHandler):
     def handle(self) -> None:
         """Run the association."""
         association = self._create_association()
+        # Its class is named inside the function that makes it. The provider is another one, so it needs its timers.
+        association.__class__ = WaitingAssociation
+        association.dul = WaitingDul(association)
+        association.acse_timeout, association.network_timeout = self.ae.acse_timeout, self.ae.network_timeout
         association.dimse = BoundedMessages(association, self._guarded.limits)
         association.dul.socket = BoundedSocket(association, self._connection.link, self._guarded.limits)
-        association.dul.event_queue.get_nowait()  # both sockets announced the connection (Evt5); once is enough
         association.bind(evt.EVT_REQUESTED, self._requested)
         association.bind(evt.EVT_FSM_TRANSITION, self._moved)
         evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})

@@ -1,0 +1,157 @@
+"""What is replaced of pynetdicom says the same as what it replaces, and sleeps where that one looks around."""
+
+import socket
+import time
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+from pydicom.uid import ImplicitVRLittleEndian, MRImageStorage
+from pynetdicom import AE, evt
+from pynetdicom.dimse_messages import C_STORE_RQ, C_STORE_RSP
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import encode
+from pynetdicom.pdu import A_ASSOCIATE_RQ, P_DATA_TF
+from pynetdicom.pdu_items import PresentationDataValueItem
+from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
+from pynetdicom.presentation import build_context
+
+from dicom_factory import mr_image
+from dicom_node.receive.part10 import IMPLEMENTATION_VERSION_NAME
+from dicom_node.receive.reactor import _store_response
+from dicom_node.receive.storage_classes import presentation_contexts
+from dicom_node.report.uids import IMPLEMENTATION_CLASS_UID
+from peers import wait_for
+
+Start = Callable[..., Any]
+
+RELEASE = bytes.fromhex("05000000000400000000")
+ABORT = bytes.fromhex("07000000000400000000")
+NONSENSE = bytes.fromhex("44000000000400000000")
+
+
+def request() -> bytes:
+    """An A-ASSOCIATE-RQ for MR images (PS3.8 9.3.2)."""
+    primitive = A_ASSOCIATE()
+    primitive.application_context_name = "1.2.840.10008.3.1.1.1"
+    primitive.calling_ae_title, primitive.called_ae_title = "SCRIPTED", "MRCLIP"
+    length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
+    length.maximum_length_received, implementation.implementation_class_uid = 16384, "1.2.3"
+    primitive.user_information = [length, implementation]
+    context = build_context(MRImageStorage, ImplicitVRLittleEndian)
+    context.context_id = 1
+    primitive.presentation_context_definition_list = [context]
+    pdu = A_ASSOCIATE_RQ()
+    pdu.from_primitive(primitive)
+    return pdu.encode()
+
+
+def store(image: Dataset, message_id: int) -> bytes:
+    """A C-STORE request, fragment by fragment."""
+    primitive = C_STORE()
+    primitive.MessageID, primitive.Priority = message_id, 2
+    primitive.AffectedSOPClassUID, primitive.AffectedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
+    data_set = encode(image, True, True)
+    assert data_set is not None
+    primitive.DataSet = BytesIO(data_set)
+    message = C_STORE_RQ()
+    message.primitive_to_message(primitive)
+    sent = b""
+    for data in message.encode_msg(1, 4096):
+        for context, value in data.presentation_data_value_list:
+            item = PresentationDataValueItem()
+            item.presentation_context_id, item.presentation_data_value = context, value
+            pdu = P_DATA_TF()
+            pdu.presentation_data_value_items = [item]
+            sent += pdu.encode()
+    return sent
+
+
+def said(port: int, *parts: bytes) -> bytes:
+    """Everything that is answered to `parts`, sent one after the other, each after an answer to the one before."""
+    answers = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+        for part in parts:
+            link.sendall(part)
+            chunk = link.recv(65536)
+            answers += chunk
+            if not chunk:
+                return answers
+        link.shutdown(socket.SHUT_WR)
+        while chunk := link.recv(65536):
+            answers += chunk
+    return answers
+
+
+CONVERSATIONS = {
+    "release": [request(), RELEASE],
+    "store and release": [request(), *(store(mr_image(index=index), index + 1) for index in range(3)), RELEASE],
+    "two messages at once": [request(), store(mr_image(index=0), 1) + store(mr_image(index=1), 2), RELEASE],
+    "nonsense": [request(), NONSENSE],
+    "request twice": [request(), request()],
+}
+
+
+@pytest.mark.parametrize("conversation", CONVERSATIONS)
+def test_a_conversation_goes_as_with_the_stock_classes(receiver: Start, conversation: str):
+    node = receiver()
+    stock = AE(ae_title="MRCLIP")
+    stock.supported_contexts = presentation_contexts("refuse")
+    stock.maximum_pdu_size = 131072
+    stock.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    stock.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    server = stock.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, lambda event: 0)])
+    try:
+        parts = CONVERSATIONS[conversation]
+        assert said(node.port, *parts) == said(server.server_address[1], *parts)
+    finally:
+        server.shutdown()
+
+
+def test_an_abort_ends_the_association_and_leaves_no_thread(receiver: Start):
+    node = receiver()
+    with socket.create_connection(("127.0.0.1", node.port), timeout=20) as link:
+        link.sendall(request())
+        assert link.recv(65536)[:1] == b"\x02"
+        link.sendall(ABORT)
+        assert link.recv(1) == b""
+    wait_for(lambda: not node.scp._server.active_associations, what="the association ending")
+
+
+@pytest.mark.parametrize("status", [0x0000, 0xA700, 0xC000, 0x0111])
+@pytest.mark.parametrize("uid", ["1.2.3.4", "1.2.3.45"], ids=["odd", "even"])
+def test_the_answer_to_a_store_has_the_bytes_of_the_stock_one(status: int, uid: str):
+    response = C_STORE()
+    response.MessageID = response.MessageIDBeingRespondedTo = 65535
+    response.AffectedSOPClassUID, response.AffectedSOPInstanceUID = MRImageStorage, uid
+    response.Status = status
+    message = C_STORE_RSP()
+    message.primitive_to_message(response)
+    (data,) = message.encode_msg(1, 16384)
+    ((context, value),) = data.presentation_data_value_list
+    assert context == 1
+    assert b"\x03" + (_store_response(response) or b"") == value
+
+
+def test_an_answer_that_says_more_is_left_to_the_stock_class():
+    response = C_STORE()
+    response.MessageIDBeingRespondedTo, response.Status = 1, 0xC000
+    response.AffectedSOPClassUID, response.AffectedSOPInstanceUID = MRImageStorage, "1.2.3"
+    response.ErrorComment = "why"
+    assert _store_response(response) is None
+
+
+def test_idle_associations_sleep(receiver: Start):
+    node = receiver()
+    links = [socket.create_connection(("127.0.0.1", node.port), timeout=20) for _ in range(8)]
+    for link in links:
+        link.sendall(request())
+        assert link.recv(65536)[:1] == b"\x02"
+    end, spent = time.monotonic() + 1, time.process_time()
+    wait_for(lambda: time.monotonic() > end, what="a second")
+    spent = time.process_time() - spent
+    for link in links:
+        link.close()
+    assert spent < 0.25  # the stock classes take more than a whole second for it

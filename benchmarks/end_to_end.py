@@ -81,7 +81,7 @@ def main() -> None:
     print(f"One series at a time (n={SINGLE - 1}), from its last instance, whose C-STORE response follows at once:\n")
     print("| | accepted: half | 95 % | waiting: quiet, sweep, queue | reading and report | delivery, its sweep |")
     print("|---|---|---|---|---|---|")
-    for setup, single, _ in measured:
+    for setup, single, _, _ in measured:
         whole = [one.accepted_s - one.last_s for one in single]
         steps = [
             [one.begun_s - one.last_s for one in single],
@@ -91,13 +91,15 @@ def main() -> None:
         cells = " | ".join(f"{1000 * statistics.median(step):.0f} ms" for step in steps)
         print(f"| {setup.name} | {1000 * statistics.median(whole):.0f} ms | {1000 * p95(whole):.0f} ms | {cells} |")
     print(f"\n{BURST} series in one association, all due when it ends:\n")
-    print("| | series/s | accepted report: half | 95 % |\n|---|---|---|---|")
+    print("| | received | series/s | accepted report: half | 95 % |\n|---|---|---|---|---|")
     rates = {}
-    for setup, _, burst in measured:
+    for setup, _, burst, sent_s in measured:
         begun_s = max(one.last_s for one in burst)
         rates[setup.name] = BURST / (max(one.accepted_s for one in burst) - begun_s)
         whole = [one.accepted_s - begun_s for one in burst]
-        print(f"| {setup.name} | **{rates[setup.name]:.1f}** | {statistics.median(whole):.1f} s | {p95(whole):.1f} s |")
+        received = f"{BURST * SLICES / sent_s:.0f} instances/s"
+        print(f"| {setup.name} | {received} | **{rates[setup.name]:.1f}**", end=" ")
+        print(f"| {statistics.median(whole):.1f} s | {p95(whole):.1f} s |")
     shares(direct, rates["1 worker, Redis, PostgreSQL"])
 
 
@@ -121,8 +123,8 @@ def p95(values: Sequence[float]) -> float:
     return statistics.quantiles(values, n=20, method="inclusive")[-1]
 
 
-def measure(folder: Path, setup: Setup, bundle: Path, study: Path) -> tuple[list[Times], list[Times]]:
-    """Times of series sent one at a time, and of a burst."""
+def measure(folder: Path, setup: Setup, bundle: Path, study: Path) -> tuple[list[Times], list[Times], float]:
+    """Times of series sent one at a time, of a burst, and of sending that."""
     folder.mkdir()
     with ExitStack() as stack:
         peer = stack.enter_context(storescp(folder))
@@ -149,8 +151,8 @@ def measure(folder: Path, setup: Setup, bundle: Path, study: Path) -> tuple[list
             answered(node, ledger, peer, [study / f"{number:03d}"], number + 1)
         single = times(ledger)
         burst = [study / f"{number:03d}" for number in range(SINGLE, SINGLE + BURST)]
-        answered(node, ledger, peer, burst, SINGLE + BURST)
-        return single[1:], times(ledger)[SINGLE:]
+        sent_s = answered(node, ledger, peer, burst, SINGLE + BURST)
+        return single[1:], times(ledger)[SINGLE:], sent_s
 
 
 @contextmanager
@@ -163,12 +165,14 @@ def opened(url: str) -> Iterator[Engine]:
         engine.dispose()
 
 
-def answered(node: Served, ledger: Engine, peer: StoreScp, folders: Sequence[Path], count: int) -> bool:
-    """Send series in one association, and return once the destination accepted `count` reports in all."""
+def answered(node: Served, ledger: Engine, peer: StoreScp, folders: Sequence[Path], count: int) -> float:
+    """Send series in one association and return, once the destination accepted `count` reports in all, how many
+    seconds the sending took."""
     send = [program("dcmsend"), "-aec", "MRCLIP", "+sd", "127.0.0.1", str(node.ports["dicom"])]
-    subprocess.run([*send, *map(str, folders)], check=True, capture_output=True, env={"TCP_NODELAY": "1"})
+    command = [*send, *map(str, folders)]
+    sent_s = timed(lambda: subprocess.run(command, check=True, capture_output=True, env={"TCP_NODELAY": "1"}))
     wait_for(lambda: len(peer.files()) >= count and len(times(ledger)) >= count, 300, what=f"{count} reports")
-    return True
+    return sent_s
 
 
 def times(ledger: Engine) -> list[Times]:

@@ -33,6 +33,7 @@ def main(count: int, strikes: int) -> None:
     for kind in BLOWS:
         print(f"| {NAMES[kind]} | {ordeal.blows[kind]} |")
     print(f"\n**{len(ordeal.reported)} series, {sum(ordeal.reported.values())} reports at the destination, one each.**")
+    print(f"Workers that ended though nobody killed them: {ordeal.ended}.")
     print(f"Readings begun: {ordeal.claims}; C-STORE requests the destination got: {ordeal.stores}.")
 
 

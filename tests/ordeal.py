@@ -113,6 +113,7 @@ class Ordeal:
     deliveries: Counter[str] = field(default_factory=Counter[str])  # by state, in the ledger
     reported: Counter[str] = field(default_factory=Counter[str])  # reports that the destination has, by source series
     claims: int = 0  # readings that were begun
+    ended: int = 0  # workers that nobody killed
     stores: int = 0  # C-STORE requests that the destination answered
 
     def check(self) -> None:
@@ -151,6 +152,7 @@ def undergo(folder: Path, database_url: str, *, count: int, blows: int, seed: in
                     wait_for(lambda: _answered(ledger) == count, 600, what=f"{count} reports")
                     sending.join()
                 finally:
+                    ordeal.ended = team.ended
                     team.stop()
                 _count(ordeal, ledger, peer.files(), (folder / f"storescp-{peer.port}.log").read_text())
     finally:
@@ -159,10 +161,11 @@ def undergo(folder: Path, database_url: str, *, count: int, blows: int, seed: in
 
 
 class Team:
-    """Some workers, of which a killed one is replaced at once."""
+    """Some workers, of which one that was killed, or ended, is replaced at once, as a supervisor would."""
 
     def __init__(self, config: Path, folder: Path, size: int) -> None:
         self._config, self._folder, self._begun = config, folder, 0
+        self.ended = 0  # that nobody killed
         self.workers = [self._new() for _ in range(size)]
 
     def victim(self, ledger: Engine, dice: random.Random) -> Worker:
@@ -170,13 +173,14 @@ class Team:
         be met within some seconds."""
 
         def ready() -> list[Worker]:
+            self._replace_ended()
             return [worker for worker in self.workers if worker.ready]
 
         def reading() -> list[Worker]:
             pids = {int(owner.rpartition(":")[2]) for owner in _owners(ledger)}
             return [worker for worker in ready() if pids & {reader.pid for reader in worker.readers()}]
 
-        wait_for(lambda: len(ready()) > 1, 120, what="two workers being ready")
+        wait_for(lambda: len(ready()) > 1, 240, what=f"two workers being ready ({self.ended} ended by themselves)")
         end = time.monotonic() + 5
         while time.monotonic() < end:
             if found := reading():
@@ -192,6 +196,12 @@ class Team:
         """End all of them, cleanly."""
         for worker in self.workers:
             worker.stop()
+
+    def _replace_ended(self) -> None:
+        for place, worker in enumerate(self.workers):
+            if worker.process.poll() is not None:
+                self.ended += 1
+                self.workers[place] = self._new()
 
     def _new(self) -> Worker:
         self._begun += 1

@@ -17,6 +17,8 @@ SECTIONS = {
     "read_start": "One series, from interpreter start to JSON",
     "read_folder": "A folder of series, warm",
     "report_size": "A report on a large series",
+    "ingest": "Receiving, against storescp and Orthanc",
+    "ledger_growth": "One more instance, and what is due, in a ledger of a million series",
     "worklist": "A page of the worklist out of a million series",
     "end_to_end": "From the last C-STORE to the accepted report",
     "chaos": "Killed at random",

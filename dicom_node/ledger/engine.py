@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final
@@ -72,16 +73,35 @@ def _translated() -> Generator[None]:
 
 def _sqlite(url: URL, busy_timeout_s: float) -> Engine:
     engine = create_engine(url, connect_args={"timeout": busy_timeout_s, "isolation_level": None})
-    event.listen(engine, "connect", _prepare_sqlite)
+
+    def prepare(connection: sqlite3.Connection, _record: Any) -> None:
+        _prepare_sqlite(connection, busy_timeout_s)
+
+    event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, busy_timeout_s: float) -> None:
+    _write_ahead(connection, time.monotonic() + busy_timeout_s)
     # synchronous=NORMAL: with a write-ahead log a killed process loses nothing and a power cut the last moments, never
     # the database. The spool, which is synced, is the truth: `reconcile` takes those moments in again at the start.
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _write_ahead(connection: sqlite3.Connection, until: float) -> None:
+    """Switch the journal. SQLite does not wait for that lock, so of processes that begin a ledger together all but one
+    would fail."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

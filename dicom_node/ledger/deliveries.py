@@ -133,10 +133,10 @@ class Deliveries(LedgerPart):
             if series is None or row is None or row.state == "delivered":
                 return True
             row.token += 1  # whoever waits for the answer to the question is not asked any more
+            row.asks += row.state == "sending"  # it answered before `asked`
             if reason is None and found[2] in uids:
                 _delivered(session, series, row, now)
             elif row.state != "dead":
-                row.asks += row.state == "sending"  # it answered before `asked`
                 row.state, row.lease_owner, row.stored, row.next_at = "pending", None, False, retry_at
                 row.reason = reason or "the peer's commitment does not name the report"
             return True

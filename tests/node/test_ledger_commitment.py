@@ -89,7 +89,7 @@ def test_an_answer_may_come_before_the_question_is_over(ledger: Ledger) -> None:
     assert answer(ledger, "2.25.7", REPORT)
     assert not ledger.asked(delivery, answer_by=at(100))
     assert not ledger.delivery_failed(delivery, "no answer", now=T0, retry_at=None)
-    assert (series_state(ledger), row(ledger).asks) == ("answered", 1)
+    assert series_state(ledger) == "answered"
 
 
 def test_a_commitment_that_does_not_come_is_asked_for_again_and_a_late_one_counts(ledger: Ledger) -> None:

@@ -139,5 +139,7 @@ def _with_unit(key: str, value: float | str) -> str:
 
 
 def number(value: float | str) -> str:
-    """A value with four digits; text as it is."""
-    return value if isinstance(value, str) else f"{value:.4g}"
+    """A value with at least four digits and without a power of ten; text as it is."""
+    if isinstance(value, str):
+        return value
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -15,6 +15,7 @@ from PIL import Image
 
 from dicom_factory import series
 from dicom_node.report.html import PICTURE_EDGE_PX, PICTURES_PER_STACK, page
+from dicom_node.report.views import number
 from inference.reading import Inconsistency, Reading, SeriesReading
 from inference.reasons import Refused
 from peers import program
@@ -173,3 +174,10 @@ def test_a_real_browser_shows_it_without_complaint(width_px: int, tmp_path: Path
     assert (246, 247, 249) in colours, "the ground of the style sheet"
     assert (200, 200, 200) in colours, "the picture"
     assert (29, 111, 184) in colours, "a probability bar"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.099, "0.099"), (2.52, "2.52"), (10620.4, "10620"), (8868.7158, "8869"), ("SE", "SE")]
+)
+def test_numbers_are_written_as_people_write_them(value: float | str, shown: str) -> None:
+    assert number(value) == shown

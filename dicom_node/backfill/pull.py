@@ -18,7 +18,6 @@ from dicom_node.errors import NodeError, RefusedInstanceError
 from dicom_node.ledger.records import LATER
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.intake import Intake
-from dicom_node.receive.part10 import identify, read_file_meta
 from dicom_node.receive.quarantine import StoreRequest
 from dicom_node.receive.spool import Spool
 from inference.identifiers import SopInstanceUid
@@ -128,7 +127,7 @@ class Backfill:
 
     def _instance(self, series: RemoteSeries, uid: SopInstanceUid, pulled: Pulled) -> None:
         def pull() -> None:
-            self._intake.take(_request(self._archive.fetch(series, uid)))
+            self._intake.take(StoreRequest.of_file(self._archive.fetch(series, uid)))
 
         try:
             self._patiently(pull)
@@ -160,17 +159,3 @@ class Backfill:
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(max(0.0, seconds)):
             raise StoppedError
-
-
-def _request(content: bytes) -> StoreRequest:
-    file = memoryview(content)
-    meta = read_file_meta(file)
-    data_set = file[meta.data_set_offset :]
-    identity = identify(data_set, meta.transfer_syntax_uid)
-    return StoreRequest(
-        sop_class_uid=identity.sop_class_uid,
-        sop_instance_uid=identity.sop_instance_uid,
-        transfer_syntax_uid=meta.transfer_syntax_uid,
-        data_set=data_set,
-        calling_aet=meta.sending_aet,
-    )

@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from dicom_node.errors import NodeError, RefusedInstanceError
 from dicom_node.receive.intake import Intake
-from dicom_node.receive.part10 import identify, read_file_meta
 from dicom_node.receive.quarantine import StoreRequest
 from inference.identifiers import SeriesInstanceUid
 
@@ -98,17 +97,7 @@ class Fetcher:
             raise FetchError("the source does not list the instances of the series") from None
 
     def _request(self, source: Source, instance: str) -> StoreRequest:
-        file = memoryview(self._get(source, f"/instances/{instance}/file", self._max_instance_bytes))
-        meta = read_file_meta(file)
-        data_set = file[meta.data_set_offset :]
-        identity = identify(data_set, meta.transfer_syntax_uid)
-        return StoreRequest(
-            sop_class_uid=identity.sop_class_uid,
-            sop_instance_uid=identity.sop_instance_uid,
-            transfer_syntax_uid=meta.transfer_syntax_uid,
-            data_set=data_set,
-            calling_aet=meta.sending_aet,
-        )
+        return StoreRequest.of_file(self._get(source, f"/instances/{instance}/file", self._max_instance_bytes))
 
     def _get(self, source: Source, path: str, max_bytes: int) -> bytes:
         request = urllib.request.Request(source.url + path)  # noqa: S310 - the settings take http and https only

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Self
 
 from dicom_node.receive.files import PART, make_folder, write_whole
-from dicom_node.receive.part10 import file_meta, read_file_meta
+from dicom_node.receive.part10 import file_meta, identify, read_file_meta
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +24,21 @@ class StoreRequest:
     transfer_syntax_uid: str
     data_set: bytes | memoryview
     calling_aet: str | None
+
+    @classmethod
+    def of_file(cls, content: bytes) -> Self:
+        """The request that would have carried a Part 10 file (PS3.10 7.1); RefusedInstanceError if it is none."""
+        file = memoryview(content)
+        meta = read_file_meta(file)
+        data_set = file[meta.data_set_offset :]
+        identity = identify(data_set, meta.transfer_syntax_uid)
+        return cls(
+            sop_class_uid=identity.sop_class_uid,
+            sop_instance_uid=identity.sop_instance_uid,
+            transfer_syntax_uid=meta.transfer_syntax_uid,
+            data_set=data_set,
+            calling_aet=meta.sending_aet,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,27 +1,49 @@
 """The part of the ledger that the receiving side writes: which instances there are and when their series is due."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Final
+from types import MappingProxyType
+from typing import Final, cast
 
-from sqlalchemy import Connection, Integer, bindparam, case, select, update
+from sqlalchemy import Connection, Executable, Integer, Table, bindparam, case, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from dicom_node.ledger.lifecycle import INITIAL, transition
 from dicom_node.ledger.models import Instance, Series
-from dicom_node.ledger.part import LedgerPart, insert_new
-from dicom_node.ledger.records import ReceivedInstance
-from inference.identifiers import SeriesInstanceUid
+from dicom_node.ledger.part import LedgerPart
+from dicom_node.ledger.records import ReceivedInstance, SeriesState
+from inference.identifiers import SeriesInstanceUid, SopInstanceUid
 
-# Built once: this is done for every instance, and building statements costs more than running them.
-_FIND: Final = select(Series.id, Series.state).where(Series.series_uid == bindparam("uid")).with_for_update()
-_NEW_SERIES: Final = insert_new(Series, Series.id)
-_NEW_INSTANCE: Final = insert_new(Instance, Instance.series_id)
-_WAIT: Final = update(Series).where(Series.id == bindparam("found")).values(due_at=bindparam("due"))
-_SEEN: Final = _WAIT.values(state=bindparam("after"), instances=Series.instances + 1, last_at=bindparam("seen"))
+# Tables instead of classes, and built once: this is done for every instance, and SQLAlchemy would compile an insert of
+# a class anew each time, which costs more than running it.
+_SERIES: Final = cast("Table", Series.__table__)
+_INSTANCES: Final = cast("Table", Instance.__table__)
+
+
+def _insert_new(table: Table) -> Mapping[str, Executable]:
+    # Both databases have the statement, each in its own dialect of SQLAlchemy.
+    return MappingProxyType(
+        {
+            "sqlite": sqlite.insert(table).on_conflict_do_nothing(),
+            "postgresql": postgresql.insert(table).on_conflict_do_nothing(),
+        }
+    )
+
+
+_FIND: Final = select(_SERIES.c.id, _SERIES.c.state).where(_SERIES.c.series_uid == bindparam("uid")).with_for_update()
+_KNOWN: Final = select(_INSTANCES.c.sop_uid).where(
+    _INSTANCES.c.series_id == bindparam("found"), _INSTANCES.c.sop_uid.in_(bindparam("uids", expanding=True))
+)
+_NEW_SERIES: Final = _insert_new(_SERIES)
+_NEW_INSTANCES: Final = _insert_new(_INSTANCES)
+_WAIT: Final = update(_SERIES).where(_SERIES.c.id == bindparam("found")).values(due_at=bindparam("due"))
+_MORE: Final = _SERIES.c.instances + bindparam("count", type_=Integer)
+_SEEN: Final = _WAIT.values(state=bindparam("after"), instances=_MORE, last_at=bindparam("seen"))
 _GIVEN: Final = bindparam("urgency", type_=Integer)
-_URGENT: Final = case((Series.priority > _GIVEN, _GIVEN), else_=Series.priority)
+_URGENT: Final = case((_SERIES.c.priority > _GIVEN, _GIVEN), else_=_SERIES.c.priority)
 _TAKE: Final = _SEEN.values(priority=_URGENT)
 _TAKE_AFRESH: Final = _SEEN.values(attempts=0, reason=None, priority=_GIVEN)
+_AT_ONCE: Final = 500  # instances that a statement names: databases bound its parameters
 
 
 class Arrivals(LedgerPart):
@@ -36,9 +58,13 @@ class Arrivals(LedgerPart):
 
     def record_instances(self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime) -> None:
         """The same for many instances in one transaction."""
+        by_series: dict[SeriesInstanceUid, dict[SopInstanceUid, ReceivedInstance]] = {}
+        for instance in instances:
+            by_series.setdefault(instance.series_instance_uid, {}).setdefault(instance.sop_instance_uid, instance)
         with self._transactions.write() as session:
-            for instance in instances:
-                _record(session.connection(), instance, now, due_at)
+            connection = session.connection()
+            for _, received in sorted(by_series.items()):  # in one order, so that two writers cannot lock each other
+                _record(connection, received, now, due_at)
 
     def release(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
         """Nobody is sending these series any more: they are due sooner, never later."""
@@ -51,21 +77,45 @@ class Arrivals(LedgerPart):
             )
 
 
-def _record(connection: Connection, instance: ReceivedInstance, now: datetime, due_at: datetime) -> None:
-    dialect, uid = connection.dialect.name, {"uid": instance.series_instance_uid}
-    row = connection.execute(_FIND, uid).one_or_none()
-    if row is None:  # another connection may insert it at the same moment: the row is the same for both
-        connection.execute(_NEW_SERIES[dialect], _first(instance, now, due_at))
-        row = connection.execute(_FIND, uid).one()
-    series_id, state = row
-    new = connection.execute(_NEW_INSTANCE[dialect], _values(instance, series_id, now)).one_or_none() is not None
+def _record(
+    connection: Connection, received: Mapping[SopInstanceUid, ReceivedInstance], now: datetime, due_at: datetime
+) -> None:
+    """Take in instances of one series."""
+    some = next(iter(received.values()))
+    series_id, state = _found(connection, some, now, due_at)
+    known = _known(connection, series_id, list(received))
+    new = [instance for uid, instance in received.items() if uid not in known]
     if new:
+        connection.execute(
+            _NEW_INSTANCES[connection.dialect.name], [_values(instance, series_id, now) for instance in new]
+        )
         after = transition(state, "instance")
         statement = _TAKE if after == state else _TAKE_AFRESH
-        values = {"found": series_id, "due": due_at, "after": after, "seen": now, "urgency": instance.priority}
-        connection.execute(statement, values)
+        urgency = min(instance.priority for instance in new)
+        values = {"found": series_id, "due": due_at, "after": after, "seen": now, "urgency": urgency}
+        connection.execute(statement, {**values, "count": len(new)})
     elif state == "receiving":  # its sender began again after a break: the rest is still to come
         connection.execute(_WAIT, {"found": series_id, "due": due_at})
+
+
+def _found(
+    connection: Connection, instance: ReceivedInstance, now: datetime, due_at: datetime
+) -> tuple[int, SeriesState]:
+    uid = {"uid": instance.series_instance_uid}
+    row = connection.execute(_FIND, uid).one_or_none()
+    if row is None:  # another connection may insert it at the same moment: the row is the same for both
+        connection.execute(_NEW_SERIES[connection.dialect.name], _first(instance, now, due_at))
+        row = connection.execute(_FIND, uid).one()
+    return row.id, row.state
+
+
+def _known(connection: Connection, series_id: int, uids: list[SopInstanceUid]) -> set[str]:
+    """Those of `uids` that the series has; nobody adds to it, since its row is locked."""
+    found: set[str] = set()
+    for begin in range(0, len(uids), _AT_ONCE):
+        some = uids[begin : begin + _AT_ONCE]
+        found.update(connection.execute(_KNOWN, {"found": series_id, "uids": some}).scalars())
+    return found
 
 
 def _first(instance: ReceivedInstance, now: datetime, due_at: datetime) -> dict[str, object]:

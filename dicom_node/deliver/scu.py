@@ -14,8 +14,10 @@ from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.status import STATUS_SUCCESS, STATUS_WARNING, code_to_category
+from pynetdicom.transport import AddressInformation
 
 from dicom_node.deliver import DeliveryError
+from dicom_node.polling import PolledSocket
 
 # Out of resources (PS3.4 B.2.3: A7xx; PS3.7 C.5: 0213) and a failure that names no reason (PS3.7 C.5.8: 0110) pass.
 # All others (A9xx, Cxxx, 0122, 0124, ...) are about the object or the configuration and stay.
@@ -52,7 +54,7 @@ def association(
     peer: Peer, contexts: Sequence[PresentationContext], *, roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = ()
 ) -> Generator[Association, None, None]:
     """An association with `peer`, released at the end of the block; DeliveryError where there is none to be had."""
-    entity = ApplicationEntity(ae_title=peer.calling_ae_title)
+    entity = _Caller(ae_title=peer.calling_ae_title)
     entity.connection_timeout = peer.connect_s
     entity.acse_timeout = peer.association_s
     entity.dimse_timeout = entity.network_timeout = peer.response_s
@@ -91,6 +93,17 @@ def store(link: Association, dataset: Dataset) -> None:
     status = int(answer.Status)
     if code_to_category(status) not in (STATUS_SUCCESS, STATUS_WARNING):
         raise DeliveryError(f"the peer answered status 0x{status:04X}", retry=status in _PASSING)
+
+
+class _Caller(ApplicationEntity):
+    """Calls with a socket that may have any number: a node with many peers has many."""
+
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: tuple[ssl.SSLContext, str] | None
+    ) -> PolledSocket:
+        link = PolledSocket(assoc, address=address)
+        link.tls_args = tls_args
+        return link
 
 
 class _Answers(DIMSEServiceProvider):

@@ -2,8 +2,8 @@
 
 pynetdicom believes the length that a PDU claims, reads it without a deadline, keeps what a peer sends in memory
 whatever its size, counts idle sockets as associations and shakes hands for TLS on the thread that accepts. What is
-replaced of it here: `AssociationSocket.recv`, `DIMSEServiceProvider.receive_primitive`, `RequestHandler.handle` and
-hooks of `socketserver`.
+replaced of it here: `AssociationSocket.recv` (and `ready`, in `polling`), `DIMSEServiceProvider.receive_primitive`,
+`RequestHandler.handle` and hooks of `socketserver`.
 """
 
 # pynetdicom's own annotations leave some types open.
@@ -22,8 +22,9 @@ from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import P_DATA
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from dicom_node.polling import PolledSocket
 from dicom_node.receive.reactor import QuickResponses, WaitingAssociation, WaitingDul
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ class Connections:
         return True
 
 
-class BoundedSocket(AssociationSocket):
+class BoundedSocket(PolledSocket):
     """Reads no more than a PDU may have, and no longer than it may take."""
 
     def __init__(self, association: Association, link: socket.socket, limits: Limits) -> None:

@@ -1,6 +1,8 @@
 """Bad manners: peers that claim, stall, flood and stay silent. Nobody else may notice."""
 
 import logging
+import os
+import resource
 import socket
 import ssl
 import struct
@@ -21,6 +23,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotific
 from pynetdicom.presentation import build_context
 
 from dicom_factory import mr_image
+from dicom_node.deliver.scu import Peer, association, store
 from dicom_node.receive.guard import Connection, Connections, Limits
 from dicom_node.receive.storage_classes import VERIFICATION
 from peers import program, wait_for
@@ -72,6 +75,21 @@ def data_pdu(fragment: bytes, *, control: int, context: int = 1) -> bytes:
     pdu = P_DATA_TF()
     pdu.presentation_data_value_items = [item]
     return pdu.encode()
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """Every descriptor up to 1023 is in use."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    with Path(os.devnull).open("rb") as file:
+        copies = [os.dup(file.fileno())]
+        while copies[-1] < 1024:
+            copies.append(os.dup(file.fileno()))
+        yield
+        for copy in copies:
+            os.close(copy)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture
@@ -246,6 +264,17 @@ def test_thirty_idle_sockets_keep_nobody_out(receiver: Start, connect: Connect):
     assert threading.active_count() < 60
     for link in idle:
         link.close()
+
+
+def test_descriptors_above_1023_make_no_difference(receiver: Start, many_descriptors: None, associated: Connect):
+    node = receiver()
+    link = associated(node.port)
+    assert link.fileno() > 1023
+    link.sendall(b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00")  # A-RELEASE-RQ
+    assert receive_pdu(link)[0] == 0x06
+    peer = Peer(ae_title="MRCLIP", host="127.0.0.1", port=node.port)
+    with association(peer, [build_context(MRImageStorage)]) as ours:
+        store(ours, mr_image())
 
 
 def test_associations_over_the_limit_are_rejected_for_now(receiver: Start, connect: Connect, associated: Connect):

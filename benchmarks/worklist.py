@@ -22,6 +22,13 @@ SELECT i, '1.2.826.0.1.3680043.8.498.1.' || (i / 5), '1.2.826.0.1.3680043.8.498.
   1738368000000000 + i * 30000000, 1738368000000000 + i * 30000000, 1, 1, 'T2', 0.1, i % 100 = 0,
   CASE WHEN i % 20 = 0 THEN 'abstained' ELSE 'read' END, 'Scanner ' || (i % 40), 0.25, i % 200 = 0, 'ab' FROM n
 """
+# What the ledger itself keeps as it takes in readings.
+COUNT = """
+INSERT INTO scanner_weeks (scanner, week, series, flagged, abstained, measured, distance_sum)
+SELECT scanner, (first_at - 345600000000) / 604800000000, COUNT(*), SUM(flagged), SUM(status = 'abstained'),
+  COUNT(gate_distance), SUM(gate_distance)
+FROM series GROUP BY 1, 2
+"""
 QUERIES = {
     "/": "everything",
     "/?after=500000": "half way down",
@@ -33,6 +40,7 @@ QUERIES = {
     "/?scanner=Scanner+7&flagged=true": "one scanner, flagged: none in a million",
     "/?since=2025-06-01&until=2025-06-02": "two days",
     "/scanners": "the scanner page",
+    "/model": "the model page",
     "/api/v1/series?limit=50&after=500000": "JSON, half way down",
     "/metrics": "figures for Prometheus",
 }
@@ -56,6 +64,7 @@ def main() -> None:
         site = make_site(Path(folder))
         with sqlite3.connect(Path(folder, "ledger.sqlite3")) as ledger:
             ledger.execute(FILL, {"series": SERIES})
+            ledger.execute(COUNT)
         ledger.close()
         print(f"SQLite, {SERIES:,} series, 50 rows a page, {REPEATS} requests each through the node's web server.\n")
         print("| page | first | median | longest |\n|---|---|---|---|")

@@ -104,6 +104,20 @@ class Series(Base):
     )
 
 
+class ScannerWeekCounts(Base):
+    """How the series of a scanner that came in a week were read; written with every reading (see `weeks`)."""
+
+    __tablename__ = "scanner_weeks"
+
+    scanner: Mapped[str] = mapped_column(String(128), primary_key=True)
+    week: Mapped[int] = mapped_column(Integer, primary_key=True)  # since the first Monday of 1970
+    series: Mapped[int] = mapped_column(BigInteger)
+    flagged: Mapped[int] = mapped_column(BigInteger)
+    abstained: Mapped[int] = mapped_column(BigInteger)
+    measured: Mapped[int] = mapped_column(BigInteger)  # series that have a distance
+    distance_sum: Mapped[float] = mapped_column(Float)
+
+
 class Instance(Base):
     """One instance of a series; its bytes are in the spool."""
 

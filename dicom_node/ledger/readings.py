@@ -11,6 +11,7 @@ from dicom_node.ledger.models import DeliveryOrder, Reading, Series
 from dicom_node.ledger.part import LedgerPart, filled, insert_new, instance_uids, locked
 from dicom_node.ledger.records import LATER, LIVE, FiledReport, Job, Outcome, Priority, Profile, instances_digest
 from dicom_node.ledger.reviews import is_reviewed
+from dicom_node.ledger.weeks import move, share
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 
 # Events after which a series starts afresh, with all its attempts before it.
@@ -237,10 +238,12 @@ def _fill(reading: Reading, outcome: Outcome, now: datetime) -> None:
 
 def _show(session: Session, row: Series, reading: Reading, profile: Profile | None) -> None:
     """Make `reading` the one that holds."""
+    before = share(row)
     row.reading_id, row.contrast, row.score, row.flagged = reading.id, reading.contrast, reading.score, reading.flagged
     if profile is not None:
         row.status, row.scanner, row.gate_distance = profile.status, profile.scanner, profile.gate_distance
     row.reviewed = is_reviewed(session, reading)
+    move(session, before, share(row))
 
 
 def _order(

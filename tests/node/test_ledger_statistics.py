@@ -1,7 +1,14 @@
 """Counts by scanner, week and reader, in both databases."""
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine
+
+from dicom_node.ledger import migrations
+from dicom_node.ledger.migrations import migrate
 from dicom_node.ledger.records import Outcome, Profile, ReaderUse, ReceivedInstance, ScannerWeek
 from dicom_node.ledger.store import Ledger
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
@@ -15,11 +22,12 @@ def read(
     ledger: Ledger, number: int, at: datetime, *, scanner: str | None = "Prisma", reader: str = "r1",
     status: Status = "read", flagged: bool = False, distance: float | None = None,
 ) -> None:  # fmt: skip
+    """A series is read, or read again after one more instance."""
     series = SeriesInstanceUid(f"1.2.{number}")
     instance = ReceivedInstance(
         study_instance_uid=StudyInstanceUid("1.2"),
         series_instance_uid=series,
-        sop_instance_uid=SopInstanceUid(f"{series}.1"),
+        sop_instance_uid=SopInstanceUid(f"{series}.{at:%Y%m%d%H%M}"),
         sop_class_uid="1.2.840.10008.5.1.4.1.1.4",
     )
     ledger.record_instance(instance, now=at, due_at=at)
@@ -47,6 +55,37 @@ def test_series_are_counted_by_scanner_and_by_weeks_that_begin_on_monday(ledger:
         ScannerWeek(scanner="Prisma", monday=first, series=1, flagged=1, abstained=0, gate_distance=0.25),
         ScannerWeek(scanner="Prisma", monday=second, series=3, flagged=1, abstained=1, gate_distance=0.75),
     ]
+
+
+def test_a_series_that_is_read_again_counts_once_and_as_it_was_read_last(ledger: Ledger):
+    read(ledger, 1, SUNDAY, flagged=True, distance=0.5)
+    read(ledger, 2, SUNDAY, distance=0.25)
+    read(ledger, 1, MONDAY, status="abstained")
+    read(ledger, 2, MONDAY, scanner="Aera", distance=0.75)
+    week = date(2025, 12, 29)
+    assert ledger.scanner_weeks(SUNDAY) == [
+        ScannerWeek(scanner="Aera", monday=week, series=1, flagged=0, abstained=0, gate_distance=0.75),
+        ScannerWeek(scanner="Prisma", monday=week, series=1, flagged=0, abstained=1, gate_distance=None),
+    ]
+    read(ledger, 1, MONDAY + timedelta(days=1), scanner=None)
+    assert [found.scanner for found in ledger.scanner_weeks(SUNDAY)] == ["Aera"]
+
+
+def test_series_of_an_older_version_are_counted_when_it_is_taken_over(ledger: Ledger, engine: Engine):
+    read(ledger, 1, SUNDAY, flagged=True, distance=0.25)
+    read(ledger, 2, MONDAY, status="abstained", distance=0.5)
+    read(ledger, 3, MONDAY, distance=1.0)
+    read(ledger, 4, MONDAY, scanner=None)
+    counted = ledger.scanner_weeks(SUNDAY)
+    assert [week.gate_distance for week in counted] == [0.25, 0.75]
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0006")
+    migrate(engine)
+    assert ledger.scanner_weeks(SUNDAY) == counted
 
 
 def test_readers_are_counted_the_last_used_first(ledger: Ledger):

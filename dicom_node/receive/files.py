@@ -1,10 +1,16 @@
-"""Writes a file so that a name that exists is a file that is whole, also after a crash or a power cut."""
+"""Writes a file so that a name that exists is a file that is whole, also after a crash or a power cut.
+
+Who writes holds a lock on its part until that has its name. A part that nobody holds was left by a process that is
+dead, on this machine or on another one that shares the folder.
+"""
 
 import errno
+import fcntl
 import os
 import secrets
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -22,20 +28,23 @@ def write_whole(path: Path, chunks: Iterable[bytes | memoryview], *, replace: bo
     The bytes are synced before they get their name, and the name before this returns. Raises SpoolFullError or
     OutOfResourcesError where the disk does not take them; nothing is left behind then.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PART}")
     with _translated(path):
         try:
-            _write(part, chunks, mode)
-            if replace:
-                part.replace(path)
-            else:
-                path.hardlink_to(part)  # unlike a rename it fails where the name exists: the first one stays
+            with _part(path, mode) as (part, file):
+                _write(file, chunks)
+                if replace:
+                    part.replace(path)
+                else:
+                    path.hardlink_to(part)  # unlike a rename it fails where the name exists: the first one stays
         except FileExistsError:
             return False
-        finally:
-            part.unlink(missing_ok=True)
         sync_folder(path.parent)
     return True
+
+
+def remove_parts(folder: Path) -> int:
+    """Remove what a crash left half written in a folder, and nothing that somebody is writing; how many files."""
+    return sum(_remove_if_left(part) for part in folder.glob(f"*{PART}"))
 
 
 def make_folder(folder: Path) -> None:
@@ -45,13 +54,39 @@ def make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
-def _write(path: Path, chunks: Iterable[bytes | memoryview], mode: int) -> None:
-    with open(path, "xb", buffering=0, opener=lambda name, flags: os.open(name, flags, mode)) as file:
-        for chunk in chunks:
-            rest = memoryview(chunk)
-            while rest:
-                rest = rest[file.write(rest) :]
-        os.fsync(file.fileno())
+@contextmanager
+def _part(path: Path, mode: int) -> Generator[tuple[Path, FileIO]]:
+    """A new file beside `path` that is locked until the block ends; it is gone then, unless it was renamed."""
+    while True:
+        part = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PART}")
+        with open(part, "xb", buffering=0, opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            try:
+                with suppress(OSError):  # a disk without locks; `remove_parts` cannot tell there, and leaves it
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                if os.fstat(file.fileno()).st_nlink == 0:
+                    continue  # somebody who cleans up came between the two: once more
+                yield part, file
+                return
+            finally:
+                part.unlink(missing_ok=True)
+
+
+def _write(file: FileIO, chunks: Iterable[bytes | memoryview]) -> None:
+    for chunk in chunks:
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[file.write(rest) :]
+    os.fsync(file.fileno())
+
+
+def _remove_if_left(part: Path) -> bool:
+    try:
+        with part.open("r+b", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
+    except OSError:  # it has its name by now, or will
+        return False
+    return True
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from dicom_node.receive.files import PART, make_folder, write_whole
+from dicom_node.receive.files import make_folder, remove_parts, write_whole
 from dicom_node.receive.part10 import file_meta, identify, read_file_meta
 
 
@@ -112,8 +112,5 @@ class Quarantine:
         return sum(1 for _ in self._folder.glob("*.json"))
 
     def clean(self) -> int:
-        """Remove what a crash left half written; how many files."""
-        parts = list(self._folder.glob(f"*{PART}"))
-        for part in parts:
-            part.unlink(missing_ok=True)
-        return len(parts)
+        """Remove what a crash left half written, and nothing that another process is writing; how many files."""
+        return remove_parts(self._folder)

@@ -23,7 +23,7 @@ from pydicom import Dataset
 
 from dicom_node.errors import SpoolFullError
 from dicom_node.ledger.records import FiledReport, Job, Outcome, Profile, ReportRow, Review
-from dicom_node.receive.files import PART, make_folder, write_whole
+from dicom_node.receive.files import make_folder, remove_parts, write_whole
 from dicom_node.receive.part10 import file_meta, read_file_meta
 from dicom_node.receive.sameness import same_data_set
 from inference.atomic import sync_folder
@@ -132,9 +132,7 @@ class Spool:
 
     def store_companions(self, report: SopInstanceUid, companions: Sequence[Dataset]) -> None:
         """Keep what goes with a report, in place of what went with it before."""
-        folder = self._companions / _name(report)
-        if companions:
-            self._make(folder)
+        folder = self.companions_folder(report) if companions else self._companions / _name(report)
         kept = [folder / f"{number:02}.dcm" for number in range(len(companions))]
         for path, companion in zip(kept, companions, strict=True):
             buffer = BytesIO()
@@ -142,6 +140,12 @@ class Spool:
             write_whole(path, [buffer.getbuffer()], replace=True)
         for path in set(self.companions(report)).difference(kept):
             path.unlink()
+
+    def companions_folder(self, report: SopInstanceUid) -> Path:
+        """Where what goes with a report lies; made where it does not exist."""
+        folder = self._companions / _name(report)
+        self._make(folder)
+        return folder
 
     def companions(self, report: SopInstanceUid) -> list[Path]:
         """What goes with a report, in its order; empty if nothing does."""
@@ -180,13 +184,10 @@ class Spool:
         return sorted(self._conflicts.glob("*.dcm"))
 
     def clean(self) -> int:
-        """Remove what a crash left half written; how many files. Only for the one who receives, before it begins."""
+        """Remove what a crash left half written, and nothing that another process is writing; how many files."""
         single = (self._conflicts, self._reports, self._reviews)
         folders: Iterable[Path] = (*single, *self._companions.iterdir(), *self._instances.iterdir())
-        parts = [part for folder in folders for part in folder.glob(f"*{PART}")]
-        for part in parts:
-            part.unlink(missing_ok=True)
-        return len(parts)
+        return sum(map(remove_parts, folders))
 
     def _make(self, folder: Path) -> None:
         if folder in self._synced and folder.exists():  # retention takes folders away

@@ -1,9 +1,11 @@
 """The spool: bytes are whole under their name or not there at all, and no name comes from a peer."""
 
 import errno
+import fcntl
 import json
 import os
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -154,6 +156,43 @@ def test_cleaning_removes_what_a_crash_left_and_nothing_else(spool: Spool):
     (spool.root / "reports" / "x.dcm.1-a.part").write_bytes(b"")
     assert spool.clean() == 2
     assert everything(spool) == [stored]
+
+
+def test_what_somebody_is_writing_is_not_cleaned_away(spool: Spool):
+    written, cleaned = threading.Event(), threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield b"half, "
+        written.set()
+        assert cleaned.wait(10)
+        yield b"whole"
+
+    path = spool.root / "reports" / "x.dcm"
+    thread = threading.Thread(target=lambda: files.write_whole(path, slowly(), replace=False))
+    thread.start()
+    assert written.wait(10)
+    assert Spool(spool.root).clean() == 0
+    cleaned.set()
+    thread.join()
+    assert path.read_bytes() == b"half, whole"
+    assert everything(spool) == [path]
+
+
+def test_a_part_that_is_cleaned_away_before_it_is_locked_is_begun_again(spool: Spool, monkeypatch: pytest.MonkeyPatch):
+    flock, counts = fcntl.flock, list[int]()
+
+    def late(file: Any, how: int) -> None:
+        if not counts:
+            monkeypatch.setattr(files.fcntl, "flock", flock)
+            counts.append(spool.clean())
+        flock(file, how)
+
+    path = spool.root / "reports" / "x.dcm"
+    monkeypatch.setattr(files.fcntl, "flock", late)
+    assert files.write_whole(path, [b"whole"], replace=True)
+    assert counts == [1]
+    assert path.read_bytes() == b"whole"
+    assert everything(spool) == [path]
 
 
 def test_what_is_written_is_synced_before_its_name_and_its_name_before_the_answer(

@@ -1,4 +1,4 @@
-"""Debian's Orthanc, with the plugin as it ships or without it, as a peer of a test."""
+"""The Orthanc that is installed, with the plugin as it ships or without it, as a peer of a test."""
 
 import json
 import shutil
@@ -72,6 +72,10 @@ class Orthanc:
         """What the plugin wrote on a series, by name."""
         found = self.get(f"/series/{series}/metadata?expand")
         return {name: value for name, value in found.items() if name.startswith("Mrclip")}
+
+    def labels(self, series: str) -> list[str] | None:
+        """The labels of a series; None where this Orthanc has none (before 1.12)."""
+        return self.get(f"/series/{series}/labels") if self.get("/system").get("HasLabels") else None
 
     def queue(self) -> dict[str, Any]:
         """What the plugin still has to do."""

@@ -49,6 +49,7 @@ def test_what_is_stored_is_read_and_orthanc_says_what_was_seen(tmp_path: Path) -
         assert said["MrclipFlagged"] == "true"
         assert float(said["MrclipScore"]) > 0.9
         assert len(said["MrclipReader"]) == 64
+        assert peer.labels(source) in (["mrclip-flagged"], None)
         (report,) = peer.series_of("SR")
         (instance,) = peer.get(f"/series/{report}")["Instances"]
         assert peer.get(f"/instances/{instance}/simplified-tags")["SOPInstanceUID"] == said["MrclipReport"]
@@ -189,6 +190,7 @@ def test_series_are_routed_by_what_the_image_shows(tmp_path: Path) -> None:
             peer.wait_until_idle()
             seen = [(one["MrclipContrast"], one["MrclipFlagged"]) for one in map(peer.metadata, (true, flagged))]
             assert seen == [("T2", "false"), ("T2", "true")]
+            assert [peer.labels(one) for one in (true, flagged)] in ([[], ["mrclip-flagged"]], [None, None])
             assert [peer.sent(one) for one in (true, flagged)] == [2, 1], "to the node, and one of them to research"
 
 

@@ -3,15 +3,15 @@
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, text
 
 import atto_bundle
 import sample
@@ -27,7 +27,7 @@ from ordeal import Broker, Worker
 from peers import StoreScp, program, storescp, wait_for
 from postgres_server import postgres
 from read_folder import parts
-from serving import Served, serve, write_settings
+from serving import Served, opened, serve, write_settings
 
 BURST, SINGLE, SLICES = 40, 20, 24
 TIMES = """
@@ -153,16 +153,6 @@ def measure(folder: Path, setup: Setup, bundle: Path, study: Path) -> tuple[list
         burst = [study / f"{number:03d}" for number in range(SINGLE, SINGLE + BURST)]
         sent_s = answered(node, ledger, peer, burst, SINGLE + BURST)
         return single[1:], times(ledger)[SINGLE:], sent_s
-
-
-@contextmanager
-def opened(url: str) -> Iterator[Engine]:
-    """A ledger to look into."""
-    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def answered(node: Served, ledger: Engine, peer: StoreScp, folders: Sequence[Path], count: int) -> float:

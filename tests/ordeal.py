@@ -20,11 +20,11 @@ from typing import Final
 import psutil
 import pydicom
 import redis
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, text
 
 from dicom_factory import series, write_series
 from peers import free_port, listens, program, storescp, wait_for
-from serving import MRCLIP, Served, serve, write_settings
+from serving import MRCLIP, Served, opened, serve, write_settings
 
 BLOWS: Final = ("worker", "reader", "broker", "flush")
 LEASE_S: Final = 3.0
@@ -142,7 +142,7 @@ def undergo(folder: Path, database_url: str, *, count: int, blows: int, seed: in
                 folder, ledger={"database_url": database_url}, queue={"broker_url": broker.url},
                 series={"quiet_s": 20, "quiet_after_release_s": 0.3}, work={"lease_s": LEASE_S}, destinations=[to],
             )  # fmt: skip
-            with serve(config) as node, _ledger(database_url) as ledger, _sending(node, folder / "images") as sending:
+            with serve(config) as node, opened(database_url) as ledger, _sending(node, folder / "images") as sending:
                 team = Team(config, folder, workers)
                 try:
                     for (share, _), kind in zip(plan, kinds, strict=True):
@@ -238,15 +238,6 @@ def _sending(node: Served, folder: Path) -> Iterator[threading.Thread]:
         yield thread
     finally:
         thread.join()
-
-
-@contextmanager
-def _ledger(database_url: str) -> Iterator[Engine]:
-    engine = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"))
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def _owners(ledger: Engine) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 
 from peers import wait_for
 
@@ -50,12 +50,8 @@ class Served:
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Rows of its SQLite ledger."""
         path = Path(yaml.safe_load(self.config.read_text())["spool"]["path"]).parent / "ledger.sqlite3"
-        engine = create_engine(f"sqlite:///{path}")
-        try:
-            with engine.connect() as connection:
-                return [tuple(row) for row in connection.execute(text(statement))]
-        finally:
-            engine.dispose()
+        with opened(f"sqlite:///{path}") as ledger, ledger.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(statement))]
 
     def states(self) -> dict[str, str]:
         """Series Instance UID -> state."""
@@ -74,6 +70,16 @@ class Served:
         """SIGTERM and its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
+
+
+@contextmanager
+def opened(database_url: str) -> Iterator[Engine]:
+    """A ledger to look into, beside the node that keeps it."""
+    engine = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"))
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from socketserver import TCPServer
 
@@ -17,6 +16,7 @@ from pynetdicom import AE, evt
 from dicom_node.doctor.peers import ask_broker, ask_destination, ask_folder, ask_node, ask_orthanc
 from dicom_node.receive.storage_classes import VERIFICATION
 from dicom_node.settings import DicomDestination, FolderDestination, OrthancSource, QueueSettings, ScpSettings
+from http_answers import answering
 from peers import free_port, listens, program, running, storescp
 from serving import MRCLIP, serve, write_settings
 
@@ -90,40 +90,16 @@ def test_a_folder_must_be_one_that_can_be_written(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-@contextmanager
-def http(status: int, **headers: str) -> Iterator[str]:
-    """A server that answers every GET alike; its URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response_only(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 @pytest.mark.parametrize(("status", "state"), [(200, "ok"), (401, "broken"), (404, "broken"), (307, "broken")])
 def test_an_orthanc_must_let_us_in(status: int, state: str) -> None:
-    with http(status) as url:
+    with answering(status) as url:
         (check,) = ask_orthanc(OrthancSource(url=url, username="mrclip", password="secret")).checks  # type: ignore[arg-type]
     assert check.state == state
     assert "secret" not in f"{check}"
 
 
 def test_an_orthanc_that_is_away_is_broken_and_one_with_another_time_says_so() -> None:
-    with http(200, Date="Sun, 01 Mar 2020 12:00:00 GMT") as url:
+    with answering(200, Date="Sun, 01 Mar 2020 12:00:00 GMT") as url:
         answer = ask_orthanc(OrthancSource(url=url))
         assert answer.server == f"Orthanc {url}"
         assert answer.ahead_s is not None

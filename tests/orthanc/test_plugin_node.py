@@ -1,16 +1,13 @@
 """The plugin's side of HTTP: against the node's real web part, and against servers that misbehave."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from dicom_node.settings import WebSettings
 from dicom_node.web.accounts import AccountsFile, TokenEntry, new_token
+from http_answers import answering
 from inference.reading import Answer, Inconsistency
 from orthanc_plugin.node import Node, NodeError
 from orthanc_plugin.routing import Result
@@ -82,30 +79,6 @@ def test_a_token_opens_a_node_that_wants_one(tmp_path: Path) -> None:
 def test_a_node_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NodeError, match=r"cannot be reached: .*refused"):
         Node(f"http://127.0.0.1:{free_port()}").series("1.2.3")
-
-
-@contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
-    """A server that answers everything alike."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from dicom_node.report.make import make_report
 from dicom_node.report.sr import encode
 from dicom_node.settings import load_settings
 from dicom_node.wiring import make_intake, make_pipeline, make_readers, open_ledger, open_spool
+from dicom_node.work.files import SpoolFiles
 from inference.read import Reader, read_series
 from inference.sources import Instance, find, load
 from ordeal import Broker, Worker
@@ -186,7 +187,7 @@ def functions(folder: Path, bundle: Path, study: Path, url: str) -> dict[str, fl
         )  # fmt: skip
         settings = load_settings(config)
         (ledger, engine), spool, readers = open_ledger(settings), open_spool(settings), make_readers(settings)
-        pipeline = make_pipeline(settings, ledger=ledger, spool=spool, readers=readers)
+        pipeline = make_pipeline(settings, ledger=ledger, files=SpoolFiles(spool), readers=readers)
         intake = make_intake(settings, ledger=ledger, spool=spool)
         reading, delivery = [], []
         for number in range(SINGLE):

@@ -24,6 +24,7 @@ from dicom_factory import series
 from dicom_node.deliver.folder import FolderDestination
 from dicom_node.ledger.records import Profile, SeriesSummary
 from dicom_node.report.context import Companions
+from dicom_node.work.files import SpoolFiles
 from dicom_node.work.pipeline import Pipeline, WorkPolicy
 from inference.model import load_model
 from inference.read import Reader
@@ -80,7 +81,7 @@ def read_all(node: Node, reader: Reader, folder: Path) -> None:
     )  # fmt: skip
     pipeline = Pipeline(
         ledger=node.ledger,
-        spool=node.site.spool,
+        files=SpoolFiles(node.site.spool),
         reader=lambda: reader,
         destinations={"archive": FolderDestination(name="archive", folder=folder)},
         policy=policy,

@@ -1,6 +1,7 @@
 """The node as one object: receives, keeps, reads, reports and delivers from `start` to `stop`."""
 
 import logging
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,7 @@ from dicom_node.wiring import (
     make_fetcher,
     make_intake,
     make_pipeline,
+    make_publisher,
     make_readers,
     make_remover,
     make_reporter,
@@ -25,6 +27,7 @@ from dicom_node.wiring import (
     open_spool,
     utc_now,
 )
+from dicom_node.work.files import SpoolFiles
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +48,20 @@ class Node:
         self._reporter = make_reporter(settings, ledger=self.ledger, spool=self.spool)
         commitment = make_commitment_scp(settings, ledger=self.ledger, reporter=self._reporter)
         self.scp = StorageScp(settings.scp, intake, commitment=commitment)
-        self._remover = make_remover(settings, ledger=self.ledger, spool=self.spool)
+        self._publisher = make_publisher(settings, ledger=self.ledger, spool=self.spool)
+        self._remover = make_remover(settings, ledger=self.ledger, spool=self.spool, publisher=self._publisher)
         self._fetcher = make_fetcher(settings, intake)
-        pipeline = make_pipeline(settings, ledger=self.ledger, spool=self.spool, readers=self.readers)
+        pipeline = make_pipeline(settings, ledger=self.ledger, files=SpoolFiles(self.spool), readers=self.readers)
         self._dispatcher = make_dispatcher(settings, pipeline, done=self._wake)
-        self._sweeper = make_sweeper(settings, ledger=self.ledger, readers=self.readers, dispatcher=self._dispatcher)
+        self._sweeper = make_sweeper(
+            settings, ledger=self.ledger, readers=self.readers, dispatcher=self._dispatcher, publisher=self._publisher
+        )
         site = make_site(
             settings, ledger=self.ledger, spool=self.spool, fetcher=self._fetcher, readers=self.readers,
             metrics=metrics,
         )  # fmt: skip
+        if self._publisher is not None:
+            site = replace(site, store=self._publisher.check)
         self.web = WebServer(make_app(site), settings.web.host, settings.web.port)
 
     def start(self) -> None:
@@ -65,6 +73,8 @@ class Node:
         self.scp.start()
         self._reporter.start()
         self._remover.start()
+        if self._publisher is not None:
+            self._publisher.start()
         self._sweeper.start()
 
     def stop(self) -> None:
@@ -74,6 +84,8 @@ class Node:
         self._fetcher.close()
         self._reporter.stop()
         self._remover.stop()
+        if self._publisher is not None:
+            self._publisher.stop()
         self._sweeper.stop()
         self._dispatcher.close()
         self._engine.dispose()

@@ -45,8 +45,19 @@ class Removed:
 class Remover:
     """Runs at an interval from `start` to `stop`; `run` works without it too. Two of them at once do no harm."""
 
-    def __init__(self, *, ledger: Ledger, spool: Spool, policy: RetentionPolicy, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        spool: Spool,
+        policy: RetentionPolicy,
+        clock: Callable[[], datetime],
+        unpublish: Callable[[str], None] | None = None,
+    ) -> None:
+        """`unpublish` removes a series elsewhere, by the name of its folder in the spool; StoreError where it cannot
+        now."""
         self._ledger, self._spool, self._policy, self._clock = ledger, spool, policy, clock
+        self._unpublish = unpublish
         self._away = spool.root / "removed"
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
@@ -64,7 +75,7 @@ class Remover:
     def run(self, now: datetime) -> Removed:
         """Remove what is old enough at `now`. Raises LedgerUnavailableError."""
         series, instances = self._series(now)
-        shutil.rmtree(self._away, ignore_errors=True)
+        self._delete()
         removed = Removed(series=series, instances=instances, files=self._refused(now))
         if removed != Removed():
             log.info("removed", extra={"count": series, "instances": instances, "files": removed.files})
@@ -80,6 +91,14 @@ class Remover:
             series += sum(count is not None for count in counts)
             instances += sum(count or 0 for count in counts)
         return series, instances
+
+    def _delete(self) -> None:
+        """Delete what was moved away, elsewhere first: what cannot be deleted there now stays for the next run."""
+        for folder in self._away.glob("*"):
+            if self._unpublish is not None:
+                self._unpublish(folder.name.partition("-")[0])
+            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self._away, ignore_errors=True)
 
     def _taker(self, series: SeriesInstanceUid) -> Callable[[], None]:
         def take_out() -> None:

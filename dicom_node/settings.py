@@ -97,6 +97,9 @@ class SpoolSettings(Section):
 
     path: Path = Path("mrclip-data/spool")
     reserve_bytes: int = Field(default=1 << 30, ge=0)  # kept free; instances are refused (A700) before it is touched
+    # s3://bucket/prefix, file:///mnt/mrclip or another URL of fsspec, for workers that do not share `path`: series are
+    # copied there before they are read, and reports come back that way. null: workers share `path`.
+    url: SecretStr | None = None
 
 
 class LedgerSettings(Section):
@@ -284,6 +287,12 @@ class Settings(BaseSettings):
         names = [destination.name for destination in self.destinations]
         if len(set(names)) != len(names):
             raise ValueError("destinations must have different names")
+        return self
+
+    @model_validator(mode="after")
+    def _who_reads_from_a_url(self) -> Self:
+        if self.spool.url is not None and self.queue.broker_url is None:
+            raise ValueError("spool.url is for workers: set queue.broker_url, or spool.url to null")
         return self
 
     @model_validator(mode="after")

@@ -19,6 +19,8 @@ from dicom_node.deliver.commitment import DicomCommitter
 from dicom_node.deliver.dicom import DicomDestination
 from dicom_node.deliver.folder import FolderDestination
 from dicom_node.deliver.scu import Peer
+from dicom_node.exchange.publisher import Publisher, PublisherPolicy, WithPublished
+from dicom_node.exchange.store import ObjectStore
 from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
 from dicom_node.ledger.records import LIVE, Priority
@@ -36,6 +38,7 @@ from dicom_node.web.accounts import Accounts
 from dicom_node.web.metrics import Metrics
 from dicom_node.web.site import Site, secret
 from dicom_node.work.dispatch import Dispatcher, Tasks, ThreadDispatcher
+from dicom_node.work.files import SpoolFiles, StoreFiles, WorkFiles
 from dicom_node.work.outdated import WithOutdated
 from dicom_node.work.pipeline import Pipeline, WorkPolicy
 from dicom_node.work.readers import Readers
@@ -114,15 +117,38 @@ def make_commitment_scp(settings: Settings, *, ledger: Ledger, reporter: Reporte
     )
 
 
-def make_remover(settings: Settings, *, ledger: Ledger, spool: Spool) -> Remover:
-    """What takes series out of the spool."""
+def open_store(settings: Settings) -> ObjectStore | None:
+    """The object store between nodes and workers, where there is one."""
+    return None if settings.spool.url is None else ObjectStore(settings.spool.url.get_secret_value())
+
+
+def make_publisher(settings: Settings, *, ledger: Ledger, spool: Spool) -> Publisher | None:
+    """What publishes the spool to the object store, where there is one."""
+    store, work = open_store(settings), settings.work
+    if store is None:
+        return None
+    policy = PublisherPolicy(
+        interval_s=work.sweep_interval_s, retry_s=work.retry_s, ahead_s=settings.series.quiet_s + work.sweep_interval_s
+    )
+    return Publisher(ledger=ledger, spool=spool, store=store, policy=policy, clock=utc_now)
+
+
+def make_files(settings: Settings) -> WorkFiles:
+    """Where a worker has its files from."""
+    store = open_store(settings)
+    return SpoolFiles(open_spool(settings)) if store is None else StoreFiles(store, settings.spool.path / "fetched")
+
+
+def make_remover(settings: Settings, *, ledger: Ledger, spool: Spool, publisher: Publisher | None) -> Remover:
+    """What takes series out of the spool, and out of the object store."""
     asked = settings.retention
     policy = RetentionPolicy(
         answered=None if asked.answered_days is None else timedelta(days=asked.answered_days),
         quarantine=None if asked.quarantine_days is None else timedelta(days=asked.quarantine_days),
         interval_s=asked.interval_s,
     )
-    return Remover(ledger=ledger, spool=spool, policy=policy, clock=utc_now)
+    unpublish = None if publisher is None else publisher.unpublish
+    return Remover(ledger=ledger, spool=spool, policy=policy, clock=utc_now, unpublish=unpublish)
 
 
 def make_readers(settings: Settings) -> Readers:
@@ -141,12 +167,12 @@ def calibration_file(settings: Settings) -> Path:
     return settings.spool.path.absolute().parent / "calibration.json"
 
 
-def make_pipeline(settings: Settings, *, ledger: Ledger, spool: Spool, readers: Readers) -> Pipeline:
+def make_pipeline(settings: Settings, *, ledger: Ledger, files: WorkFiles, readers: Readers) -> Pipeline:
     """What does the work of a task."""
     work = settings.work
     return Pipeline(
         ledger=ledger,
-        spool=spool,
+        files=files,
         reader=readers.current,
         destinations={one.name: make_destination(one, settings.scp.ae_title) for one in settings.destinations},
         policy=WorkPolicy(
@@ -232,14 +258,17 @@ def _queues(settings: Settings, broker_url: str) -> Dispatcher:
     return CeleryDispatcher(app, resend_s=settings.work.lease_s / 2)
 
 
-def make_sweeper(settings: Settings, *, ledger: Ledger, readers: Readers, dispatcher: Dispatcher) -> Sweeper:
+def make_sweeper(
+    settings: Settings, *, ledger: Ledger, readers: Readers, dispatcher: Dispatcher, publisher: Publisher | None = None
+) -> Sweeper:
     """What has the work done that is due; with a broker, one of all nodes and beats at a time."""
     turn = None
     if settings.queue.broker_url is not None:
         lease_s = max(_SHORTEST_TURN_S, 3 * settings.work.sweep_interval_s)
         turn = SweepTurn(ledger, owner=owner(), clock=utc_now, lease_s=lease_s)
+    due = WithOutdated(ledger, reader_digest=lambda: readers.current().digest)
     return Sweeper(
-        WithOutdated(ledger, reader_digest=lambda: readers.current().digest),
+        due if publisher is None else WithPublished(due, publisher),
         dispatcher,
         clock=utc_now,
         interval_s=settings.work.sweep_interval_s,
@@ -271,7 +300,7 @@ def make_worker_app(settings: Settings, broker_url: str) -> "Celery":
     @cache
     def pipeline() -> Pipeline:
         ledger, _ = open_ledger(settings)
-        return make_pipeline(settings, ledger=ledger, spool=open_spool(settings), readers=make_readers(settings))
+        return make_pipeline(settings, ledger=ledger, files=make_files(settings), readers=make_readers(settings))
 
     add_tasks(app, pipeline)
     return app

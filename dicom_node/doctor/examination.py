@@ -10,7 +10,7 @@ from dicom_node.doctor.certificates import check_certificates
 from dicom_node.doctor.clock import check_clock, is_synchronised
 from dicom_node.doctor.disk import check_disk
 from dicom_node.doctor.index import check_ledger
-from dicom_node.doctor.peers import Answer, ask_broker, ask_destination, ask_folder, ask_node, ask_orthanc
+from dicom_node.doctor.peers import Answer, ask_broker, ask_destination, ask_folder, ask_node, ask_orthanc, ask_store
 from dicom_node.settings import DicomDestination, Settings
 from dicom_node.wiring import make_readers
 from dicom_node.work.readers import READER_ERRORS
@@ -32,7 +32,11 @@ def examine(settings: Settings, *, now: datetime) -> Iterator[Check]:
 
 
 def _ask(settings: Settings) -> list[Answer]:
-    questions: list[Callable[[], Answer]] = [partial(ask_node, settings.scp), partial(ask_broker, settings.queue)]
+    questions: list[Callable[[], Answer]] = [
+        partial(ask_node, settings.scp),
+        partial(ask_broker, settings.queue),
+        partial(ask_store, settings.spool),
+    ]
     for one in settings.destinations:
         if isinstance(one, DicomDestination):
             questions.append(partial(ask_destination, one, settings.scp.ae_title))

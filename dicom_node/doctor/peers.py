@@ -23,8 +23,16 @@ from dicom_node.deliver import DeliveryError
 from dicom_node.deliver.scu import Peer, association
 from dicom_node.doctor import Check, broken, ok, warning
 from dicom_node.errors import SettingsError
+from dicom_node.exchange.store import INSTANCES, ObjectStore, StoreError
 from dicom_node.receive.storage_classes import VERIFICATION
-from dicom_node.settings import DicomDestination, FolderDestination, OrthancSource, QueueSettings, ScpSettings
+from dicom_node.settings import (
+    DicomDestination,
+    FolderDestination,
+    OrthancSource,
+    QueueSettings,
+    ScpSettings,
+    SpoolSettings,
+)
 from dicom_node.tls import client_context
 
 _TIMEOUT_S: Final = 5.0
@@ -140,6 +148,26 @@ def _workers(url: str) -> Check:
     if count:
         return ok("workers", f"{count} answer")
     return warning("workers", "none answers", "Start one: mrclip worker. One that is reading may answer late.")
+
+
+def ask_store(spool: SpoolSettings) -> Answer:
+    """Whether the object store between nodes and workers lets us list it."""
+    if spool.url is None:
+        return Answer(checks=(ok("object store", "none is set; workers share the folder of the spool"),))
+    try:
+        store = ObjectStore(spool.url.get_secret_value())
+    except SettingsError as error:
+        advice = "Correct spool.url, or install what it needs: pip install 'mrclip[store]' (S3)."
+        return Answer(checks=(broken("object store", str(error), advice),))
+    try:
+        store.names(INSTANCES)
+    except StoreError as error:
+        advice = (
+            "Is it running, is spool.url right, and does the environment of the node and of each worker have its "
+            "credentials (AWS_ACCESS_KEY_ID, ...) and address (AWS_ENDPOINT_URL)? Meanwhile series wait."
+        )
+        return Answer(checks=(broken("object store", str(error), advice),))
+    return Answer(checks=(ok("object store", f"{store.label} can be listed"),))
 
 
 def ask_orthanc(source: OrthancSource) -> Answer:

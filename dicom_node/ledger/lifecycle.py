@@ -2,8 +2,9 @@
 
     receiving --claimed--> reading --finished--> read --delivered-all--> answered
         ^                     |                    |                        |
-        |   outgrown, failed, |                    |                        |
-        |   lease-ran-out     |     instance, requested, reader-changed     |
+        |  outgrown, failed,  |                    |                        |
+        |  postponed,         |                    |                        |
+        |  lease-ran-out      |     instance, requested, reader-changed     |
         +---------------------+<-------------------+------------------------+
                               |
                               +--gave-up--> quarantined --instance, requested, reader-changed--> receiving
@@ -27,6 +28,7 @@ SeriesEvent = Literal[
     "finished",  # every instance there is was read
     "outgrown",  # the reading was finished, and instances arrived meanwhile
     "failed",  # the reading failed and is to be tried again
+    "postponed",  # what it needs is not at hand yet; it was no attempt
     "gave-up",  # it failed for the last time
     "delivered-all",  # nothing of the reading is left to deliver
     "requested",  # a person or a peer asks for it to be read again
@@ -50,6 +52,7 @@ TRANSITIONS: Final[Mapping[tuple[SeriesState, SeriesEvent], SeriesState]] = Mapp
         ("reading", "finished"): "read",
         ("reading", "outgrown"): "receiving",
         ("reading", "failed"): "receiving",
+        ("reading", "postponed"): "receiving",
         ("reading", "gave-up"): "quarantined",
         ("reading", "delivered-all"): "reading",  # of the reading before
         ("reading", "requested"): "reading",  # it is being read

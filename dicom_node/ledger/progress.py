@@ -9,6 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from dicom_node.ledger.models import DeliveryOrder, Reading, Series
 from dicom_node.ledger.part import LedgerPart, filled
 from dicom_node.ledger.records import LATER, LIVE, FinishedReading, MadeDelivery, Priority, Work
+from inference.identifiers import SopInstanceUid
 
 _MOST = 100_000  # of one question; who asks seldom still gets an answer
 
@@ -32,6 +33,15 @@ class Progress(LedgerPart):
                 )
                 for key, begun, finished, flagged, last, status, scanner in rows
             ]  # fmt: skip
+
+    def reports_finished(self, since: datetime) -> list[tuple[datetime, SopInstanceUid]]:
+        """Reports of readings that were finished since, the oldest first, with the time of each."""
+        statement = select(Reading.finished_at, Reading.report_uid).where(
+            Reading.finished_at >= since, Reading.report_uid.is_not(None)
+        )
+        with self._transactions.read() as session:
+            rows = session.execute(statement.order_by(Reading.finished_at).limit(_MOST))
+            return [(filled(finished), SopInstanceUid(filled(report))) for finished, report in rows]
 
     def made_deliveries(self, since: datetime) -> list[MadeDelivery]:
         """Deliveries that were made since, the oldest first."""

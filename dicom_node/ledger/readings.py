@@ -1,5 +1,6 @@
 """The part of the ledger that gives out work and takes in what became of it."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -115,6 +116,25 @@ class Readings(LedgerPart):
             else:
                 _end(row, "failed", reason=reason, due_at=max(retry_at, now))
             return True
+
+    def postpone(self, job: Job, reason: str, *, now: datetime, retry_at: datetime) -> bool:
+        """What the reading needs is not at hand: due again at `retry_at`, and this was no attempt.
+
+        False if the lease was lost.
+        """
+        with self._transactions.write() as session:
+            row = _held(session, job)
+            if row is None:
+                return False
+            row.attempts -= 1
+            _end(row, "postponed", reason=reason, due_at=max(retry_at, now))
+            return True
+
+    def explain(self, series: Iterable[SeriesInstanceUid], reason: str) -> None:
+        """Say why series wait that are not read yet. `reason` must not name the patient."""
+        waiting = update(Series).where(Series.series_uid.in_(list(series)), Series.state == "receiving")
+        with self._transactions.write() as session:
+            session.execute(waiting.values(reason=reason))
 
     def restore(self, filed: FiledReport, *, now: datetime) -> bool:
         """Enter a reading whose report is in the spool; False if the ledger knows it, or not its series.

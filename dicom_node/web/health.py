@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from dicom_node.errors import NodeError
 from dicom_node.web.access import needs
@@ -36,6 +36,7 @@ class Readiness(BaseModel):
     ledger: Check
     spool: Check
     bundle: Check
+    store: Check | None = Field(None, description="The object store that workers read from; while it is away they wait")
 
 
 @router.get("/healthz")
@@ -44,15 +45,21 @@ def alive() -> Alive:
     return Alive()
 
 
-@router.get("/readyz", responses={503: {"model": Readiness, "description": "Something that the node needs is missing"}})
+@router.get(
+    "/readyz",
+    response_model_exclude_none=True,
+    responses={503: {"model": Readiness, "description": "Something that the node needs is missing"}},
+)
 def ready(site: TheSite, response: Response) -> Readiness:
     """The ledger answers, the spool has room, and the bundle that would read next is whole."""
     ledger = _check(lambda: site.ledger.page(limit=1), "answers")
     spool = _check(lambda: site.spool.check_room(0), "has room")
     bundle = _check(site.reader, "is whole, or none is set")
+    # An object store that is away is said and no reason to send series elsewhere: they are received, and wait.
+    store = None if site.store is None else _check(site.store, "took what it was given")
     well = ledger.ok and spool.ok and bundle.ok
     response.status_code = 200 if well else 503
-    return Readiness(ready=well, ledger=ledger, spool=spool, bundle=bundle)
+    return Readiness(ready=well, ledger=ledger, spool=spool, bundle=bundle, store=store)
 
 
 @router.get(

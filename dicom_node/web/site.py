@@ -36,6 +36,7 @@ class Site:
     accounts: Accounts
     fetcher: Fetcher
     secret: str  # signs the sessions; see `secret`
+    store: Callable[[], None] | None = None  # raises StoreError if the object store is away; None where there is none
 
 
 def secret(file: Path) -> str:

@@ -7,20 +7,22 @@ every UID and time in a report derives from the claimed key, and the ledger take
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from dicom_node.commitment import Reference, Request, new_transaction_uid
 from dicom_node.deliver import Committer, DeliveryError, Destination, back_off
 from dicom_node.deliver.report_file import read_report
 from dicom_node.errors import NodeError
+from dicom_node.exchange.store import StoreError
 from dicom_node.ledger.records import Delivery, Job, Outcome, Profile, ReportRow
 from dicom_node.ledger.store import Ledger
 from dicom_node.logs import request_of
-from dicom_node.receive.spool import Spool
 from dicom_node.report.context import NO_COMPANIONS, Companions
 from dicom_node.report.make import make_companions, make_report, no_report_reason
+from dicom_node.work.files import WorkFiles
 from dicom_node.work.lease import kept
 from dicom_node.work.profile import profile_of
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid
@@ -58,13 +60,13 @@ class Pipeline:
         self,
         *,
         ledger: Ledger,
-        spool: Spool,
+        files: WorkFiles,
         reader: Callable[[], Reader],
         destinations: Mapping[str, Destination],
         policy: WorkPolicy,
         clock: Callable[[], datetime],
     ) -> None:
-        self._ledger, self._spool, self._reader = ledger, spool, reader
+        self._ledger, self._files, self._reader = ledger, files, reader
         self._destinations, self._policy, self._clock = destinations, policy, clock
 
     def read(self, series: SeriesInstanceUid) -> None:
@@ -84,7 +86,13 @@ class Pipeline:
             lambda: self._ledger.renew(job, now=self._clock(), lease_s=policy.lease_s), every_s=policy.lease_s / 3
         ):
             try:
-                outcome = self._outcome(job, reader)
+                with self._files.instances(job) as paths:
+                    outcome = self._outcome(job, paths, reader)
+            except StoreError as error:  # its files will be there, or can be kept, later
+                log.warning("reading postponed", extra={"series_uid": series, "reason": str(error)})
+                now = self._clock()
+                self._ledger.postpone(job, str(error), now=now, retry_at=now + timedelta(seconds=policy.retry_s))
+                return
             except Exception as error:
                 log.exception("reading failed", extra={"series_uid": series, "attempt": job.attempt})
                 # The text of the error may quote the patient; its type and place are in the log.
@@ -111,12 +119,8 @@ class Pipeline:
             every_s=policy.lease_s / 3,
         ):
             try:
-                committer = self._destination(delivery).committer
-                if not delivery.stored:
-                    self._send(delivery)
-                if committer is not None:
-                    self._ask(delivery, committer)
-                    return
+                if self._attempt(delivery):
+                    return  # to be committed to
             except DeliveryError as error:
                 retry = error.retry and delivery.attempt < policy.delivery_max_attempts
                 retry_at = self._clock() + timedelta(seconds=self._pause_s(delivery.attempt)) if retry else None
@@ -126,23 +130,36 @@ class Pipeline:
             self._ledger.delivered(delivery, now=self._clock())
         log.info("report delivered", extra={**said, "seconds": _since(begun_s)})
 
-    def _send(self, delivery: Delivery) -> None:
+    def _attempt(self, delivery: Delivery) -> bool:
+        """Send what was not taken yet, and have it committed to where that is asked for; whether it is."""
+        destination = self._destination(delivery)
+        try:
+            with self._files.report(delivery.report.sop_instance_uid) as paths:
+                if not delivery.stored:
+                    self._send(destination, paths)
+                if destination.committer is not None:
+                    self._ask(delivery, destination.committer, paths)
+        except StoreError as error:
+            raise DeliveryError(str(error), retry=True) from error
+        return destination.committer is not None
+
+    def _send(self, destination: Destination, paths: Sequence[Path]) -> None:
         """The report, then what goes with it; all of it again where one of them fails."""
-        destination, report = self._destination(delivery), delivery.report.sop_instance_uid
-        destination.deliver(self._spool.report_path(report))
-        for path in self._spool.companions(report):
+        report, *companions = paths
+        destination.deliver(report)
+        for path in companions:
             try:
                 destination.deliver(path)
             except DeliveryError as error:
                 raise DeliveryError(f"picture or key objects of the report: {error}", retry=error.retry) from error
 
-    def _ask(self, delivery: Delivery, committer: Committer) -> None:
+    def _ask(self, delivery: Delivery, committer: Committer, paths: Sequence[Path]) -> None:
         """Have the destination commit to what it took; the delivery is made when it has answered that it does."""
-        policy, report = self._policy, delivery.report.sop_instance_uid
+        policy = self._policy
         if delivery.asks >= policy.commitment_max_asks:
             raise DeliveryError(f"the peer took the report and did not commit to it, asked {delivery.asks} times",
                                 retry=False)  # fmt: skip
-        files = [read_report(path) for path in (self._spool.report_path(report), *self._spool.companions(report))]
+        files = [read_report(path) for path in paths]
         references = tuple(
             Reference(sop_class_uid=str(file.dataset.SOPClassUID), sop_instance_uid=file.sop_instance_uid)
             for file in files
@@ -163,8 +180,8 @@ class Pipeline:
             raise DeliveryError(f"no destination is named {delivery.destination!r} in the settings", retry=False)
         return destination
 
-    def _outcome(self, job: Job, reader: Reader) -> Outcome:
-        instances = self._instances(job)
+    def _outcome(self, job: Job, paths: Sequence[Path], reader: Reader) -> Outcome:
+        instances = _loaded(job, paths)
         result = read_series(instances, reader)
         reading = result.reading
         read = _outcome(reading, profile_of(result, instances))
@@ -182,22 +199,21 @@ class Pipeline:
             result, instances, reader, report=row.sop_instance_uid, created_at=job.created_at,
             wanted=self._policy.companions,
         )  # fmt: skip
-        self._spool.store_companions(row.sop_instance_uid, companions)
-        self._spool.store_report(report, job=job, outcome=outcome)
+        self._files.keep(report, companions, job=job, outcome=outcome)
         return outcome
 
-    def _instances(self, job: Job) -> list[Instance]:
-        """The instances of the job from the spool; what cannot be read is left out, and all of it is an error."""
-        paths = [self._spool.instance_path(job.series_instance_uid, uid) for uid in job.sop_instance_uids]
-        loaded = [load(SourceFile(path=path)) for path in paths]
-        refused = [one for one in loaded if isinstance(one, Refused)]
-        for one in refused:
-            log.warning("instance cannot be read", extra={"series_uid": job.series_instance_uid, "code": one.code})
-        instances = [one for one in loaded if isinstance(one, Instance)]
-        if not instances:
-            first = f"; the first: {refused[0].code}, {refused[0].message}" if refused else ""
-            raise UnreadableSeriesError(f"none of {len(paths)} instances can be read{first}")
-        return instances
+
+def _loaded(job: Job, paths: Sequence[Path]) -> list[Instance]:
+    """The instances of a job from their files; what cannot be read is left out, and all of it is an error."""
+    loaded = [load(SourceFile(path=path)) for path in paths]
+    refused = [one for one in loaded if isinstance(one, Refused)]
+    for one in refused:
+        log.warning("instance cannot be read", extra={"series_uid": job.series_instance_uid, "code": one.code})
+    instances = [one for one in loaded if isinstance(one, Instance)]
+    if not instances:
+        first = f"; the first: {refused[0].code}, {refused[0].message}" if refused else ""
+        raise UnreadableSeriesError(f"none of {len(paths)} instances can be read{first}")
+    return instances
 
 
 def _outcome(reading: SeriesReading, profile: Profile) -> Outcome:

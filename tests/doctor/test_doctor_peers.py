@@ -10,13 +10,23 @@ from pathlib import Path
 from socketserver import TCPServer
 
 import pytest
+from pydantic import SecretStr
 from pydicom.uid import Comprehensive3DSRStorage
 from pynetdicom import AE, evt
 
-from dicom_node.doctor.peers import ask_broker, ask_destination, ask_folder, ask_node, ask_orthanc
+from dicom_node.doctor import Check
+from dicom_node.doctor.peers import ask_broker, ask_destination, ask_folder, ask_node, ask_orthanc, ask_store
 from dicom_node.receive.storage_classes import VERIFICATION
-from dicom_node.settings import DicomDestination, FolderDestination, OrthancSource, QueueSettings, ScpSettings
+from dicom_node.settings import (
+    DicomDestination,
+    FolderDestination,
+    OrthancSource,
+    QueueSettings,
+    ScpSettings,
+    SpoolSettings,
+)
 from http_answers import answering
+from object_store import environment
 from peers import free_port, listens, program, running, storescp
 from serving import MRCLIP, serve, write_settings
 
@@ -124,6 +134,21 @@ def test_a_broker_without_workers_is_a_warning(tmp_path: Path) -> None:
         answer = ask_broker(QueueSettings(broker_url=f"redis://127.0.0.1:{port}/0"))  # type: ignore[arg-type]
     assert [(check.name, check.state) for check in answer.checks] == [("broker", "ok"), ("workers", "warning")]
     assert abs(answer.ahead_s or 9) < 5
+
+
+def test_an_object_store_is_listed_and_what_is_wrong_said_without_secrets(tmp_path: Path) -> None:
+    def asked(url: str | None) -> Check:
+        (check,) = ask_store(SpoolSettings(url=None if url is None else SecretStr(url))).checks
+        assert "secret" not in f"{check}"
+        return check
+
+    assert asked(None).state == "ok"
+    assert asked(f"file://{tmp_path}").state == "ok"
+    assert asked("sftp://user:secret@nowhere/x").state == "broken"
+    with environment({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}", "AWS_SECRET_ACCESS_KEY": "secret"}):
+        away = asked("s3://series/x")
+    assert away.state == "broken"
+    assert "s3://series/x" in away.message
 
 
 def test_another_program_on_our_port_is_broken() -> None:

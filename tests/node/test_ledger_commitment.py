@@ -12,6 +12,7 @@ from dicom_node.deliver.memory import MemoryDestination
 from dicom_node.ledger.records import Delivery, DeliveryRow, Outcome, ReceivedInstance, ReportRow
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.spool import Spool
+from dicom_node.work.files import SpoolFiles
 from dicom_node.work.pipeline import Pipeline, WorkPolicy
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 from inference.read import Reader
@@ -153,8 +154,9 @@ def pipeline(
     )  # fmt: skip
     pacs = MemoryDestination(name="pacs", committer=asked)
     made = Pipeline(
-        ledger=ledger, spool=spool, reader=no_reader, destinations={"pacs": pacs}, policy=policy, clock=clock
-    )
+        ledger=ledger, files=SpoolFiles(spool), reader=no_reader, destinations={"pacs": pacs}, policy=policy,
+        clock=clock,
+    )  # fmt: skip
     return made, pacs
 
 

@@ -68,7 +68,7 @@ def while_held(was: Meaning, event: SeriesEvent) -> Meaning | None:
             return afresh
         case "claimed":
             return replace(was, leased=True, grew=False) if was.unread and quiet else None
-        case "lease-ran-out" | "failed":
+        case "lease-ran-out" | "failed" | "postponed":
             return replace(was, leased=False) if was.leased else None
         case "gave-up":
             return replace(was, leased=False, given_up=True) if was.leased else None
@@ -239,6 +239,15 @@ class LedgerMachine(RuleBasedStateMachine):
         self.happens("gave-up" if self.attempts >= MAX_ATTEMPTS else "failed")
 
     @precondition(lambda self: self.holder is not None)
+    @rule(wait_s=st.sampled_from([0, 30]))
+    def worker_postpones(self, wait_s: int) -> None:
+        job = self.held()
+        self.due_at = self.now + timedelta(seconds=wait_s)
+        assert self.ledger.postpone(job, "why", now=self.now, retry_at=self.due_at)
+        self.attempts -= 1
+        self.happens("postponed")
+
+    @precondition(lambda self: self.holder is not None)
     @rule()
     def worker_renews(self) -> None:
         assert self.holder is not None
@@ -258,6 +267,7 @@ class LedgerMachine(RuleBasedStateMachine):
         job = self.lost[-1]
         assert not self.ledger.renew(job, now=self.now, lease_s=LEASE_S)
         assert not self.ledger.finish(job, outcome(job), now=self.now)
+        assert not self.ledger.postpone(job, "why", now=self.now, retry_at=self.now)
         assert not self.ledger.fail(job, "why", now=self.now, retry_at=self.now)
 
     @rule()

@@ -33,6 +33,7 @@ def test_the_example_shows_every_key_with_its_default():
     [
         ("scp: {prot: 104}", "scp.prot: unknown key"),
         ("spcp: {port: 104}", "spcp: unknown key"),
+        ("spool: {url: s3://bucket}", "spool.url is for workers"),
         ("scp: {port: 70000}", "scp.port: Input should be less than or equal to 65535"),
         ("scp: {ae_title: A_TITLE_THAT_IS_TOO_LONG}", "scp.ae_title: String should have at most 16 characters"),
         ('scp: {ae_title: "A\\\\B"}', "scp.ae_title: String should match pattern"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node.exchange.store import StoreError
 from dicom_node.ledger.records import ReceivedInstance
 from dicom_node.receive.quarantine import StoreRequest
 from dicom_node.receive.spool import Spool
@@ -50,6 +51,16 @@ def test_a_spool_without_room_is_told(tmp_path: Path) -> None:
         answer = node.get("/readyz")
         assert answer.status == 503
         assert "kept in reserve" in answer.json["spool"]["message"]
+
+
+def test_an_object_store_that_is_away_is_told_and_the_node_goes_on_receiving(tmp_path: Path) -> None:
+    def away() -> None:
+        raise StoreError("it is away")
+
+    with served(make_site(tmp_path, store=away)) as node:
+        answer = node.get("/readyz")
+        assert answer.status == 200
+        assert answer.json["store"] == {"ok": False, "message": "it is away"}
 
 
 def test_a_spool_that_is_gone_is_told_without_its_path(node: Node, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What node and workers hand each other where they share no file system."""

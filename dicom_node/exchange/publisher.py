@@ -1,0 +1,172 @@
+"""Publishes what the spool of this node has of series that wait to be read, and brings their reports home.
+
+The spool stays the truth: the object store holds copies, and what is not there yet is published by the next round,
+also after a crash. Nothing is written down about it; what is there is what the store lists.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from dicom_node.errors import NodeError
+from dicom_node.exchange.reports import get_report
+from dicom_node.exchange.store import INSTANCES, NotPublishedError, ObjectStore, StoreError
+from dicom_node.ledger.records import LATER, LIVE, Priority
+from dicom_node.ledger.store import Ledger
+from dicom_node.ledger.sweeper import Due
+from dicom_node.receive.spool import Spool
+from inference.identifiers import SeriesInstanceUid, SopInstanceUid
+
+log = logging.getLogger(__name__)
+
+_BATCH: Final = 256  # series of a priority a round
+_LISTED_S: Final = 60.0  # for so long what the store listed is believed; another node may have removed it
+_REMEMBERED: Final = 4096  # series
+_MARGIN: Final = timedelta(minutes=5)  # between the clocks of workers, and a reading's end and its commit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublisherPolicy:
+    """Times of the publisher."""
+
+    interval_s: float
+    retry_s: float  # after the store was not reachable
+    ahead_s: float  # series that are due within this time are published as they come
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    names: frozenset[str]
+    at_s: float
+
+
+class Publisher:
+    """A thread of the node from `start` to `stop`; `round` works without it too."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        spool: Spool,
+        store: ObjectStore,
+        policy: PublisherPolicy,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._ledger, self._spool, self._store = ledger, spool, store
+        self._policy, self._clock = policy, clock
+        self._listed: dict[str, _Listed] = {}  # by folder of the series
+        self._reports_since = datetime.fromtimestamp(0, UTC)
+        self._problem: str | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+
+    def start(self) -> None:
+        """Begin, at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the series that is being published; also before `start`, and twice."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def check(self) -> None:
+        """Raise StoreError if the store did not take what it was given last."""
+        if self._problem is not None:
+            raise StoreError(self._problem)
+
+    def holds(self, series: SeriesInstanceUid) -> bool:
+        """Whether the spool has instances of a series that are not published yet."""
+        local = self._local(series)
+        listed = self._listed.get(self._spool.series_folder(series).name)
+        return bool(local) and (listed is None or not local <= listed.names)
+
+    def round(self) -> int:
+        """Publish what is to be read, bring reports; how many instances were published.
+
+        Raises LedgerUnavailableError, or StoreError once the series that wait for it carry the reason.
+        """
+        ahead = self._clock() + timedelta(seconds=self._policy.ahead_s)
+        waiting = [uid for priority in (LIVE, LATER) for uid in self._ledger.due(ahead, _BATCH, priority=priority)]
+        published = 0
+        try:
+            for series in waiting:
+                if self._stopped.is_set():
+                    break
+                published += self._publish(series)
+            self._bring_reports()
+        except StoreError as error:
+            self._problem = str(error)
+            self._ledger.explain([uid for uid in waiting if self.holds(uid)], str(error))
+            raise
+        self._problem = None
+        return published
+
+    def unpublish(self, folder: str) -> None:
+        """Remove the instances of a series that was taken out of the spool, by the name of its folder. StoreError."""
+        self._listed.pop(folder, None)
+        self._store.remove(f"{INSTANCES}/{folder}")
+
+    def _local(self, series: SeriesInstanceUid) -> frozenset[str]:
+        return frozenset(path.name for path in self._spool.instances(series))
+
+    def _publish(self, series: SeriesInstanceUid) -> int:
+        """Publish what is missing of a series; what is there stays, whoever put it there."""
+        local = self._local(series)
+        if not local:  # another node received it
+            return 0
+        folder = self._spool.series_folder(series)
+        listed = self._listed.get(folder.name)
+        if listed is None or time.monotonic() - listed.at_s > _LISTED_S:
+            listed = _Listed(self._store.names(f"{INSTANCES}/{folder.name}"), time.monotonic())
+        missing = sorted(local - listed.names)
+        self._store.put((folder / name, f"{INSTANCES}/{folder.name}/{name}") for name in missing)
+        while len(self._listed) >= _REMEMBERED:
+            del self._listed[next(iter(self._listed))]
+        self._listed[folder.name] = _Listed(listed.names | local, listed.at_s)
+        if missing:
+            log.info("series published", extra={"series_uid": series, "instances": len(missing)})
+        return len(missing)
+
+    def _bring_reports(self) -> None:
+        finished = self._ledger.reports_finished(self._reports_since)
+        for _, report in finished:
+            if not self._spool.report_path(report).with_suffix(".json").exists() and not self._stopped.is_set():
+                self._bring(report)
+        if finished:
+            self._reports_since = finished[-1][0] - _MARGIN
+
+    def _bring(self, report: SopInstanceUid) -> None:
+        try:
+            get_report(self._store, self._spool, report, note=True)
+        except NotPublishedError:  # made before there was a store, or by a worker that has none
+            log.info("report not published", extra={"sop_instance_uid": report})
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            pause_s = self._policy.interval_s
+            try:
+                self.round()
+            except (NodeError, OSError) as error:  # what is not published is published by a later round
+                log.warning("not published", extra={"reason": str(error) if isinstance(error, NodeError) else "disk"})
+                pause_s = self._policy.retry_s
+            self._stopped.wait(pause_s)
+
+
+class WithPublished:
+    """The ledger as the sweeper asks it, without series of which something is not published yet."""
+
+    def __init__(self, due: Due, publisher: Publisher) -> None:
+        self._due, self._publisher = due, publisher
+
+    def due(self, now: datetime, limit: int, *, priority: Priority) -> list[SeriesInstanceUid]:
+        """Series of a priority to be read."""
+        return [uid for uid in self._due.due(now, limit, priority=priority) if not self._publisher.holds(uid)]
+
+    def due_deliveries(self, now: datetime, limit: int, *, priority: Priority) -> list[int]:
+        """Deliveries of a priority to be tried."""
+        return self._due.due_deliveries(now, limit, priority=priority)

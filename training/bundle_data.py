@@ -6,7 +6,7 @@ less, never something else: the label alone makes two samples positives.
 
 import csv
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +54,10 @@ class RealSlice:
     group: str  # patients are never split
     repository: str
     licence: str
+    path: Path
+    label: str  # as the table has it
+    thing: str  # what was imaged, in the words of the table
+    kept_from_training: bool  # another image of the same patient or volunteers is for evaluation alone
 
 
 def shown(caption: Caption) -> str:
@@ -66,19 +70,15 @@ def shown(caption: Caption) -> str:
 
 
 def read_real(folder: Path, size_px: int, *, tiers: Sequence[str] = ("A",)) -> list[RealSlice]:
-    """The rows of `slices.csv` that may be trained on: of `tiers`, labelled, none that is kept for evaluation."""
+    """The rows of `slices.csv` of `tiers` with a sure label; `kept_from_training` are for left-out folds alone."""
     table = folder / "slices.csv"
     if not table.is_file():
         raise RefusedError(f"{table}: no such file; REAL names a folder with slices.csv")
     with table.open(newline="", encoding="utf-8") as file:
         rows = [
-            row
-            for row in csv.DictReader(file)
-            if row["tier"] in tiers
-            and row["leave_out_for_real_mr"] != "yes"
-            and row["sure"] == "yes"
-            and row["label"] in SHOWN
-        ]
+            row for row in csv.DictReader(file)
+            if row["tier"] in tiers and row["sure"] == "yes" and row["label"] in SHOWN
+        ]  # fmt: skip
     return [_real(folder, row, size_px) for row in rows]
 
 
@@ -101,6 +101,10 @@ def _real(folder: Path, row: dict[str, str], size_px: int) -> RealSlice:
         group=row["group"],
         repository=row["repo"],
         licence=row["licence"],
+        path=folder / row["file"],
+        label=row["label"],
+        thing=row["object"],
+        kept_from_training=row["leave_out_for_real_mr"] == "yes",
     )
 
 
@@ -127,11 +131,13 @@ class Classes:
     Simulated slices know their kind, real ones only what they show.
     """
 
-    def __init__(self, kinds: Mapping[str, str]) -> None:
-        """`kinds`: kind -> what it shows (`shown`)."""
+    def __init__(self, kinds: Mapping[str, str], *, really_shown: Collection[str] = ()) -> None:
+        """`kinds`: kind -> what it shows (`shown`); `really_shown`: what there are real slices of."""
         self.kinds = sorted(kinds)
         self.shown = sorted(set(kinds.values()))
         self.shown_of_kind = torch.tensor([self.shown.index(kinds[kind]) for kind in self.kinds])
+        rivals = {*really_shown, kinds.get(STRANGE)}
+        self.rivals_of_real = torch.tensor([kinds[kind] in rivals for kind in self.kinds])
 
 
 class Sample(NamedTuple):
@@ -201,11 +207,11 @@ def kind_of(protocol: str, caption: Caption) -> str:
     return f"{protocol}{agent}"
 
 
-def classes_of(cache: CachedSlices) -> Classes:
+def classes_of(cache: CachedSlices, real: Sequence[RealSlice] = ()) -> Classes:
     """The kinds that a cache holds, and the one that stands for whatever is no series of a patient."""
     pairs = zip(cache.protocols, cache.captions, strict=True)
     kinds = {f"{kind_of(protocol, caption)}|{shown(caption)}": shown(caption) for protocol, caption in pairs}
-    return Classes({**kinds, STRANGE: shown(_NOTHING)})
+    return Classes({**kinds, STRANGE: shown(_NOTHING)}, really_shown={shown(one.caption) for one in real})
 
 
 def _some_words_unknown(captions: Sequence[Caption], rng: np.random.Generator) -> list[Caption]:

@@ -37,7 +37,6 @@ KIND_WEIGHT: Final = 0.3  # of the kind beside what is shown
 CAPTION_STEPS: Final = 250
 CAPTION_BATCH: Final = 1024
 SAVE_EVERY: Final = 50
-_MEANS_OVER: Final = 30  # batches
 
 
 class Prototypes(nn.Module):
@@ -56,21 +55,31 @@ class Prototypes(nn.Module):
 
 
 def image_loss(log_kinds: Float[Tensor, "n k"], sample: Sample, classes: Classes) -> Tensor:
-    """Minus the log-probability of what is shown, and a share of that of the kind where it is known."""
-    fits = classes.shown_of_kind[None, :] == sample.shown[:, None]
-    of_shown = -torch.where(fits, log_kinds, -torch.inf).logsumexp(dim=1)
+    """Minus the log-probability of what is shown, and a share of that of the kind where it is known.
+
+    A real slice competes only among what real slices show, and strange images: of diffusion or maps hardly a real one
+    may be trained on, and a tower that is told so often what real slices are not learns that they never are.
+    """
     known = sample.kind >= 0
+    rivals = torch.where(known[:, None] | classes.rivals_of_real[None, :], log_kinds, -torch.inf)
+    fits = classes.shown_of_kind[None, :] == sample.shown[:, None]
+    of_shown = rivals.logsumexp(dim=1) - torch.where(fits, log_kinds, -torch.inf).logsumexp(dim=1)
     of_kind = -log_kinds[known].gather(1, sample.kind[known][:, None])
     return of_shown.mean() + KIND_WEIGHT * of_kind.sum() / len(log_kinds)
 
 
-def train_images(built: Built, samples: MixedSamples, classes: Classes, recipe: Recipe, path: Path) -> None:
-    """Train the image tower of `built`; the averaged weights are its own at the end, and in `path` on the way."""
+def train_images(
+    built: Built, samples: MixedSamples, classes: Classes, recipe: Recipe, path: Path, *, begin: Path | None = None
+) -> None:
+    """Train the image tower of `built`, from the one in `begin` if there is one.
+
+    The averaged weights are its own at the end, and in `path`, with their prototypes, on the way.
+    """
     torch.manual_seed(recipe.seed)
     spec = recipe.optimiser
     model = Prototypes(built.model.image, classes, recipe.model.embed_dim).to(memory_format=torch.channels_last)
-    if path.exists():
-        _go_on(model, built, samples, path)
+    if begin is not None:
+        model.load_state_dict(torch.load(begin, weights_only=True))
     averaged = WeightAverage(model, spec.average_decay)
     optimiser = make_optimiser(model, spec)
     since, right = time.monotonic(), 0.0
@@ -99,18 +108,8 @@ def train_images(built: Built, samples: MixedSamples, classes: Classes, recipe: 
             since, right = time.monotonic(), 0.0
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == spec.steps:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(averaged.model.image.state_dict(), path)
+            torch.save(averaged.model.state_dict(), path)
     built.model.image.load_state_dict(averaged.model.image.state_dict())
-
-
-def _go_on(model: Prototypes, built: Built, samples: MixedSamples, path: Path) -> None:
-    """Begin with a tower that is there; its prototypes were not kept, so they begin as the means of their kinds."""
-    model.image.load_state_dict(torch.load(path, weights_only=True))
-    embeddings, drawn = embed(built, samples, first=1_000_000, steps=_MEANS_OVER)
-    with torch.no_grad():
-        for kind in drawn.kind[drawn.kind >= 0].unique().tolist():
-            model.directions[kind] = unit(embeddings[drawn.kind == kind].mean(dim=0))
-    log.info("images: goes on from %s", path)
 
 
 @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from dicom_factory import write_series
 from inference.captions import Caption
 from inference.model import load_model
 from inference.read import Reader, read_paths
-from training import bundle, bundle_finish, bundle_train, simulated_cache
-from training.bundle import Run, captions, finish, held_out_groups, images
-from training.bundle_data import STRANGE, Classes, Sample, classes_of, read_real, shown, strange_images, strange_share
+from training import bundle, bundle_judges, bundle_run, bundle_train, left_out, simulated_cache
+from training.bundle import base, captions, fold, images
+from training.bundle_data import STRANGE, Classes, Sample, classes_of, shown, strange_images, strange_share
+from training.bundle_finish import finish
+from training.bundle_run import FOLDS, Run, dealt
 from training.bundle_train import image_loss, positives
 from training.data.augment import AugmentSpec
 from training.recipe import load_recipe
@@ -47,7 +50,7 @@ def real_folder(folder: Path) -> Path:
     """Eighteen volumes of six groups as PNG, with the columns that real slices have."""
     columns = (
         "file", "volume_id", "repo", "licence", "tier", "label", "post_contrast", "fat_suppressed", "plane", "TE_ms",
-        "TR_ms", "TI_ms", "FA_deg", "sure", "group", "leave_out_for_real_mr",
+        "TR_ms", "TI_ms", "FA_deg", "sure", "group", "leave_out_for_real_mr", "object",
     )  # fmt: skip
     folder.mkdir()
     with (folder / "slices.csv").open("w", newline="") as file:
@@ -60,7 +63,7 @@ def real_folder(folder: Path) -> Path:
             kept = "yes" if number == 17 else "no"
             writer.writerow(
                 [f"{number}.png", f"v{number}", "someone/data", "CC0", "A", label, "no", "no", "tra", "", "", "", "",
-                 "yes", f"g{number % 6}", kept]
+                 "yes", f"g{number % 6}", kept, "human brain"]
             )  # fmt: skip
     return folder
 
@@ -70,11 +73,11 @@ def clean_folder(folder: Path) -> None:
     folder.mkdir(parents=True)
     with (folder / "truth.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["series", "SeriesInstanceUID", "contrast"])
+        writer.writerow(["series", "SeriesInstanceUID", "contrast", "post_contrast", "fat_suppressed", "region"])
         for number, contrast in enumerate(itertools.islice(itertools.cycle(CONTRASTS), 12)):
             made = tiny_bundle.dicom(tiny_bundle.protocol(contrast, seed=500 + number), slices=3, seed=500 + number)
             write_series(made, folder / f"{number:02d}")
-            writer.writerow([f"{number:02d}", made[0].SeriesInstanceUID, contrast])
+            writer.writerow([f"{number:02d}", made[0].SeriesInstanceUID, contrast, "False", "False", "head"])
 
 
 def test_what_an_image_shows_leaves_out_what_pixels_cannot_tell() -> None:
@@ -87,11 +90,12 @@ def test_what_an_image_shows_leaves_out_what_pixels_cannot_tell() -> None:
     )
 
 
-def test_image_loss_sums_the_kinds_that_show_the_same() -> None:
-    classes = Classes({"a": "T1", "b": "T1", "c": "T2"})
-    probabilities = torch.tensor([[0.5, 0.2, 0.3], [0.1, 0.1, 0.8]])
+def test_image_loss_sums_the_kinds_that_show_the_same_and_real_slices_compete_among_what_is_really_shown() -> None:
+    classes = Classes({"a": "T1", "b": "T1", "c": "T2", "d": "DIFFUSION"}, really_shown={"T1", "T2"})
+    probabilities = torch.tensor([[0.5, 0.2, 0.2, 0.1], [0.1, 0.1, 0.6, 0.2]])
     sample = Sample(torch.zeros(2, 1, 1, 1), [], torch.tensor([classes.shown.index("T1")] * 2), torch.tensor([0, -1]))
-    of_shown = -(np.log(0.7) + np.log(0.2)) / 2  # the second is real: its kind is unknown
+    # the second is real: its kind is unknown, and no real slice shows diffusion
+    of_shown = -(np.log(0.7) + np.log(0.2 / 0.8)) / 2
     assert image_loss(probabilities.log(), sample, classes).item() == pytest.approx(of_shown - 0.3 * np.log(0.5) / 2)
 
 
@@ -105,10 +109,20 @@ def test_positives_are_of_one_kind_or_show_the_same_where_a_kind_is_unknown() ->
     ]
 
 
-def test_rows_kept_for_evaluation_are_never_trained_on_and_groups_are_held_out_whole(tmp_path: Path) -> None:
-    slices = read_real(real_folder(tmp_path / "real"), 64)
-    assert len(slices) == 17
-    assert held_out_groups(slices) == {"g2"}
+def test_rows_kept_for_evaluation_are_never_trained_on_and_groups_are_left_out_whole_and_once(tmp_path: Path) -> None:
+    run = Run(folder=tmp_path / "run", real=real_folder(tmp_path / "real"), labels=None)
+    seen, left_out = run.slices(64)
+    assert (len(seen), left_out) == (17, [])
+    folds = run.folds(64)
+    assert [sorted(one.left_out) for one in folds] == [["g0", "g4"], ["g1", "g5"], ["g2"], ["g3"]]
+    for one in folds:
+        seen, left_out = one.slices(64)
+        assert not {row.group for row in seen} & {row.group for row in left_out}
+        assert not any(row.kept_from_training for row in seen)
+        assert one.cache == run.cache
+    assert sum(len(one.slices(64)[1]) for one in folds) == 18
+    assert len(dealt(["a", "b"])) == 2
+    assert FOLDS == 4
 
 
 def test_strange_images_claim_nothing_and_scrambling_keeps_every_grey_value(tmp_path: Path) -> None:
@@ -127,11 +141,11 @@ def test_strange_images_claim_nothing_and_scrambling_keeps_every_grey_value(tmp_
 def test_the_least_probability_is_enough_for_real_and_for_simulated_series() -> None:
     table = {
         "real": {
-            f"{least:.2f}": {"answered": 10, "right": 7 if least < 0.5 else 10} for least in bundle_finish._THRESHOLDS
+            f"{least:.2f}": {"answered": 10, "right": 7 if least < 0.5 else 10} for least in bundle_judges.THRESHOLDS
         },
-        "simulated": {f"{least:.2f}": {"answered": 1000, "right": 900} for least in bundle_finish._THRESHOLDS},
+        "simulated": {f"{least:.2f}": {"answered": 1000, "right": 900} for least in bundle_judges.THRESHOLDS},
     }
-    assert bundle_finish.least_probability(table) == 0.5
+    assert bundle_judges.least_probability(table) == 0.5
 
 
 def test_a_bundle_is_made_of_caches_real_slices_and_clean_series(
@@ -139,6 +153,7 @@ def test_a_bundle_is_made_of_caches_real_slices_and_clean_series(
 ) -> None:
     monkeypatch.setattr(bundle_train, "CAPTION_STEPS", 40)
     monkeypatch.setattr(bundle, "EMBEDDED_STEPS", 6)
+    monkeypatch.setattr(bundle_run, "FOLDS", 2)
     run = Run(folder=tmp_path / "run", real=real_folder(tmp_path / "real"), labels=None)
     fill(run.cache, series=40)
     fill(run.objects, series=10, strange=True)
@@ -149,12 +164,27 @@ def test_a_bundle_is_made_of_caches_real_slices_and_clean_series(
          "model.image.frozen_blocks=0", "data.batch_size=24", "optimiser.steps=4", "optimiser.warmup_steps=1"],
     )  # fmt: skip
     torch.manual_seed(0)
+    base(run, recipe)
     images(run, recipe)
     captions(run, recipe)
+    for part in run.folds(64):
+        fold(part, recipe)
     made = finish(run, recipe, tmp_path / "out", tempered_on=6)
     card = (made.folder / "MODEL_CARD.md").read_text()
     assert "https://github.com/someone/data" in card
-    assert "14 real slices of 5 groups" in card  # without the group that is held out
+    assert "17 real slices of 6 groups" in card
+    calibration = load_model(made).calibration
+    assert calibration is not None
+    assert calibration.provenance.kind == "mixed"
+    # half of the simulated series, and 17 volumes under two headers each
+    assert len(calibration.surprises_nats) == 6 + 2 * 17
     reading = read_paths([run.clean / "00"], Reader(model=load_model(made)))
     assert reading.model is not None
     assert reading.series[0].stacks[0].status in ("read", "abstained")
+    left_out.main([str(run.folder), "--real", str(run.real), "--out", str(tmp_path / "left-out")])
+    found = json.loads((tmp_path / "left-out" / "left-out.json").read_text())
+    assert found["data"][left_out.OWN]["contrast"]["series"] == 17
+    assert found["data"][left_out.KEPT]["contrast"]["series"] == 1
+    # T1, T2 and FLAIR: each of 18 volumes with the header of two other classes
+    assert found["swaps"]["kinds"]["swap-header"]["series"] == 36
+    assert found["swaps"]["near"]["T1 and T2"]["series"] == 12

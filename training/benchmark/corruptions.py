@@ -29,8 +29,8 @@ def corrupted_scores(
     rng = np.random.default_rng(seed)
     names = sorted(members)
     chosen = [names[index] for index in sorted(rng.permutation(len(names))[:count].tolist())]
-    series = {name: _datasets(members[name]) for name in chosen}
-    clean = {name: _read(datasets, reader) for name, datasets in series.items()}
+    series = {name: as_datasets(members[name]) for name in chosen}
+    clean = {name: read_datasets(datasets, reader) for name, datasets in series.items()}
     lenders = _lenders(chosen, labels)
     found: dict[str, Any] = {}
     for corruption in CORRUPTIONS:
@@ -66,7 +66,7 @@ def _corrupted(
             continue
         changed = corruption.apply(datasets, rng, None if lender is None else series[lender])
         if changed is not None:
-            found[name] = _read(changed, reader)
+            found[name] = read_datasets(changed, reader)
     return found
 
 
@@ -104,7 +104,8 @@ def _figures(
     }
 
 
-def _datasets(instances: Sequence[Instance]) -> list[Dataset]:
+def as_datasets(instances: Sequence[Instance]) -> list[Dataset]:
+    """The data sets of a series, pixels included."""
     found: list[Dataset] = []
     for instance in instances:
         with instance.stream() as stream:
@@ -112,7 +113,8 @@ def _datasets(instances: Sequence[Instance]) -> list[Dataset]:
     return found
 
 
-def _read(datasets: Sequence[Dataset], reader: Reader) -> SeriesReading:
+def read_datasets(datasets: Sequence[Dataset], reader: Reader) -> SeriesReading:
+    """The reading of one series that is in memory."""
     with tempfile.TemporaryDirectory() as folder:
         instances: list[Instance] = []
         for index, dataset in enumerate(datasets):

@@ -13,7 +13,7 @@ from training.simulate.scanner.encoding import Faults, is_epi
 from training.simulate.scanner.render import Person, Vector, View
 
 # Right, down and normal of each plane in RAS, as radiology shows it: the patient's right on the left of the picture.
-_AXES: Final[dict[Plane, tuple[Vector, Vector, Vector]]] = {
+AXES: Final[dict[Plane, tuple[Vector, Vector, Vector]]] = {
     "axial": ((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)),
     "coronal": ((-1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)),
     "sagittal": ((0.0, -1.0, 0.0), (0.0, 0.0, -1.0), (-1.0, 0.0, 0.0)),
@@ -63,7 +63,7 @@ def person(anatomy: Anatomy, field_t: float, rng: np.random.Generator, *, warp_m
 def plan(anatomy: Anatomy, scan: Scan, offsets: np.ndarray, rng: np.random.Generator, *, tilt_deg: float = 4.0) -> View:
     """Put slices over the anatomy; `offsets` are positions in [-0.5, 0.5] of the stack's coverage."""
     turn = rotation(rng, tilt_deg)
-    right, down, normal = (_triple(turn @ np.array(axis)) for axis in _AXES[scan.plane])
+    right, down, normal = (_triple(turn @ np.array(axis)) for axis in AXES[scan.plane])
     down_axis, right_axis, through_axis = _AXIS_OF[scan.plane]
     extents = [anatomy.extent_mm[axis] + anatomy.margin_mm for axis in (down_axis, right_axis)]
     factor = float(rng.uniform(*_field_of_view(anatomy, scan)))

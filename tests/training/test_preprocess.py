@@ -211,9 +211,12 @@ def test_broken_volumes_are_listed_with_their_reason_and_the_rest_goes_on(tmp_pa
     (source / "b/cut.nii.gz").write_bytes(cut)
     (source / "b/cut.json").write_text("{}")
     write_nifti(source / "b/words.nii.gz", good, sidecar={**SIDECAR, "EchoTime": "short"})
+    write_nifti(source / "b/nan_echo.nii.gz", good, sidecar={**SIDECAR, "EchoTime": float("nan")})
+    write_nifti(source / "b/negative.nii.gz", good, sidecar={**SIDECAR, "RepetitionTime": -1})
+    write_nifti(source / "b/ct.nii.gz", good, sidecar={**SIDECAR, "Modality": "CT"})
     (write_nifti(source / "b/list.nii.gz", good).with_name("list.json")).write_text("[]")
     summary = preprocess(source, tmp_path / "out", PreprocessSpec(**ONE_PART))
-    assert (summary.volumes, summary.broken) == (1, 11)
+    assert (summary.volumes, summary.broken) == (1, 14)
     assert broken(tmp_path / "out") == {
         "b/no_sidecar.nii.gz": "missing-sidecar",
         "b/four.nii.gz": "not-3d",
@@ -225,6 +228,9 @@ def test_broken_volumes_are_listed_with_their_reason_and_the_rest_goes_on(tmp_pa
         "b/text.nii": "unreadable",
         "b/cut.nii.gz": "unreadable",
         "b/words.nii.gz": "broken-sidecar",
+        "b/nan_echo.nii.gz": "broken-sidecar",
+        "b/negative.nii.gz": "broken-sidecar",
+        "b/ct.nii.gz": "not-mr",
         "b/list.nii.gz": "broken-sidecar",
     }
 

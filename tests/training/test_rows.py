@@ -30,6 +30,7 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
         ("false", "maybe", "post_contrast is 'maybe'"),
         (",text,", ",words,", "column text is missing"),
         ("90.0", "ninety", "line 2"),
+        ("90.0", "nan", "line 2: FlipAngle_deg is 'nan'; must be finite"),
     ],
 )
 def test_a_broken_row_is_named(tmp_path: Path, old: str, new: str, words: str) -> None:

@@ -6,6 +6,7 @@ caption's fields follow as columns of their own (empty: absent), because labels 
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,4 +92,9 @@ def _from_text(field: str, text: str) -> Value | None:
         if text not in _YES_NO:
             raise ValueError(f"{field} is {text!r}; must be true, false or empty")
         return _YES_NO[text]
-    return float(text) if field in NUMERIC_FIELDS else text
+    if field not in NUMERIC_FIELDS:
+        return text
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{field} is {text!r}; must be finite")
+    return number

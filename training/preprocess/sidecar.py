@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,13 @@ def read_sidecar(path: Path) -> dict[str, Any]:
 
 
 def header(sidecar: dict[str, Any], *, identity: str) -> FrameHeader:
-    """The acquisition header of a sidecar, in DICOM units; `identity` makes its UIDs, which a sidecar lacks."""
+    """The acquisition header of a sidecar, in DICOM units; `identity` makes its UIDs, which a sidecar lacks.
+
+    VolumeError where it is of another modality or a number is none.
+    """
+    modality = _text(sidecar, "Modality")
+    if modality not in (None, "MR"):
+        raise VolumeError("not-mr", f"Modality is {modality!r}; must be 'MR' or absent")
     uid = f"2.25.{int.from_bytes(hashlib.sha256(identity.encode()).digest()[:12], 'big')}"
     number = _Numbers(sidecar)
     return FrameHeader(
@@ -32,7 +39,7 @@ def header(sidecar: dict[str, Any], *, identity: str) -> FrameHeader:
         series_instance_uid=SeriesInstanceUid(uid),
         sop_instance_uid=SopInstanceUid(uid),
         sop_class_uid="1.2.840.10008.5.1.4.1.1.4",
-        modality=_text(sidecar, "Modality"),
+        modality=modality,
         image_type=_values(sidecar, "ImageType"),
         manufacturer=_text(sidecar, "Manufacturer"),
         manufacturer_model_name=_text(sidecar, "ManufacturersModelName"),
@@ -67,6 +74,8 @@ class _Numbers:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise VolumeError("broken-sidecar", f"{key} is {value!r}; must be a number")
+        if not (math.isfinite(value) and value >= 0):  # JSON as Python reads it has NaN and Infinity
+            raise VolumeError("broken-sidecar", f"{key} is {value!r}; must be finite and >= 0")
         return round(value * scale, 6)  # 0.0985 s is 98.5 ms, not 98.50000000000001
 
 

@@ -264,6 +264,18 @@ def test_parallel_is_the_same_and_a_second_run_reads_nothing_again(
         preprocess(tmp_path / "in", tmp_path / "one", PreprocessSpec(size_px=32))
 
 
+def test_a_second_run_sees_what_changed_in_the_source(tmp_path: Path) -> None:
+    image = write_nifti(tmp_path / "in/sub-1/a.nii.gz", head(), sidecar=SIDECAR)
+    dicom_factory.write_series(dicom_factory.series(6, EchoTime=90), tmp_path / "in/dicom")
+    preprocess(tmp_path / "in", tmp_path / "out", PreprocessSpec(**ONE_PART))
+    write_nifti(image, head(), sidecar={**SIDECAR, "EchoTime": 0.07})
+    dicom_factory.write_series(dicom_factory.series(6, EchoTime=80), tmp_path / "in/dicom")
+    preprocess(tmp_path / "in", tmp_path / "out", PreprocessSpec(**ONE_PART))
+    assert {row.caption.EchoTime_ms for row in read_rows(tmp_path / "out/train.csv")} == {70.0, 80.0}
+    image.with_name("a.json").unlink()
+    assert preprocess(tmp_path / "in", tmp_path / "out", PreprocessSpec(**ONE_PART)).broken == 1
+
+
 def test_nothing_to_work_with_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="does not exist"):
         preprocess(tmp_path / "absent", tmp_path / "out", PreprocessSpec())

@@ -25,6 +25,10 @@ class Task(Protocol):
     def label(self) -> str: ...
     @property
     def group(self) -> str: ...
+    def state(self) -> str:
+        """Another text once the source has changed."""
+        ...
+
     def read(self, spec: PreprocessSpec) -> Volume: ...
 
 
@@ -51,7 +55,7 @@ Outcome = Converted | Broken
 
 
 def convert(task: Task, spec: PreprocessSpec, out: Path) -> Outcome:
-    """Read, prepare and write one volume; a volume whose record exists is not read again."""
+    """Read, prepare and write one volume; one whose record exists is not read again unless its source changed."""
     name = volume_name(task.label)
     record = out / "volumes" / f"{name}.json"
     known = _recorded(record, task, spec)
@@ -74,7 +78,7 @@ def convert(task: Task, spec: PreprocessSpec, out: Path) -> Outcome:
     converted = Converted(name=name, group=task.group, caption=volume.caption, pictures=tuple(paths))
     # the record is written last and whole: where it exists, so do the pictures
     record.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(record, json.dumps(_document(converted, spec)).encode())
+    replace_file(record, json.dumps(_document(converted, task, spec)).encode())
     return converted
 
 
@@ -84,7 +88,7 @@ def volume_name(label: str) -> str:
     return f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
 
-def _document(converted: Converted, spec: PreprocessSpec) -> Mapping[str, Any]:
+def _document(converted: Converted, task: Task, spec: PreprocessSpec) -> Mapping[str, Any]:
     caption = {field: converted.caption.get(field) for field in FIELDS}
     return {
         "name": converted.name,
@@ -92,6 +96,7 @@ def _document(converted: Converted, spec: PreprocessSpec) -> Mapping[str, Any]:
         "caption": caption,
         "pictures": converted.pictures,
         "spec": _reading_spec(spec),
+        "source": task.state(),
     }
 
 
@@ -99,7 +104,7 @@ def _recorded(record: Path, task: Task, spec: PreprocessSpec) -> Converted | Non
     """What an earlier run left, if it was made in the same way."""
     try:
         document = json.loads(record.read_bytes())
-        if document["spec"] != _reading_spec(spec):
+        if (document["spec"], document["source"]) != (_reading_spec(spec), task.state()):
             return None
         return Converted(
             name=document["name"],

@@ -26,6 +26,10 @@ class DicomTask:
     label: str  # the series and the number of the stack, for messages
     group: str
 
+    def state(self) -> str:
+        """A digest of the headers of all its frames."""
+        return hashlib.sha256(repr(self.stack.frames).encode()).hexdigest()
+
     def read(self, spec: PreprocessSpec) -> Volume:
         """The chosen slices of the stack; VolumeError says why it cannot be used."""
         chosen = choose(self.stack, spec.slices)

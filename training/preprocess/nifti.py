@@ -35,9 +35,18 @@ class NiftiTask:
     label: str  # the path below the source, for messages
     group: str
 
+    @property
+    def _sidecar(self) -> Path:
+        return _without_suffix(self.path).with_suffix(".json")
+
+    def state(self) -> str:
+        """Size and time of the file and of its sidecar."""
+        stats = [path.stat() for path in (self.path, self._sidecar) if path.exists()]
+        return " ".join(f"{stat.st_size}@{stat.st_mtime_ns}" for stat in stats)
+
     def read(self, spec: PreprocessSpec) -> Volume:
         """The volume; VolumeError says why it cannot be used."""
-        sidecar = read_sidecar(_without_suffix(self.path).with_suffix(".json"))
+        sidecar = read_sidecar(self._sidecar)
         image = _load(self.path)
         claimed = header(sidecar, identity=self.label)
         claims = claim(claimed)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -79,7 +79,7 @@ def judge(
     shown = infer(embeddings, model.grid)
     if shown.contrast.probability < model.bundle.manifest.minimum_probability:
         return _abstained("low-confidence", distance)
-    header = claimed_caption(stack, claim)
+    header = _silence_counted(claimed_caption(stack, claim))
     against = model.counterfactuals.log_odds(image, header)
     scores = tuple(_field_score(field, nats, header, group(stack, claim)) for field, nats in against.items())
     evidence = tuple(_evidence(score, header.get(score.field), model.calibration) for score in scores)
@@ -106,6 +106,14 @@ def claimed_caption(stack: Stack, claim: Claim) -> Caption:
         post_contrast=claim.post_contrast,
         fat_suppressed=claim.fat_suppressed,
     )
+
+
+def _silence_counted(header: Caption) -> Caption:
+    """A T1 series whose header names no agent claims that none was given: the Contrast/Bolus Module is required where
+    one was (PS3.3 A.4.3). In other contrasts an agent hardly shows, and silence says nothing.
+    """
+    silent = header.post_contrast is None and header.contrast == labels.T1
+    return replace(header, post_contrast=False) if silent else header
 
 
 def group(stack: Stack, claim: Claim) -> Group:

@@ -112,6 +112,10 @@ WRONG: dict[str, tuple[Caption, Caption, str, str]] = {
         protocol("DIFFUSION"), protocol("DIFFUSION", b_value_s_mm2=0.0), "image-b-value", "b-value about 1000 s/mm2",
     ),
     "agent": (protocol("T1", post_contrast=True), protocol("T1"), "image-contrast-agent", "with contrast agent"),
+    "agent not marked": (
+        protocol("T1", post_contrast=True), protocol("T1", post_contrast=None),
+        "image-contrast-agent", "with contrast agent",
+    ),
     "fat suppression": (
         protocol("T2", fat_suppressed=True), protocol("T2"), "image-fat-suppression", "with fat suppression",
     ),
@@ -184,6 +188,14 @@ def test_a_header_that_claims_nothing_has_evidence_on_its_numbers_only(model: Mo
     assert {found.field for found in judgement.evidence}.isdisjoint({"contrast", "post_contrast", "fat_suppressed"})
     assert {found.calibration_class for found in judgement.evidence} == {"UNKNOWN", "UNKNOWN/absent"}
     assert {found.compared_with for found in judgement.evidence} == {"group"}
+
+
+def test_silence_about_an_agent_is_a_claim_in_t1_alone(model: Model) -> None:
+    def claimed(contrast: str) -> Value | None:
+        found = judged(model, protocol(contrast), protocol(contrast, post_contrast=None)).evidence
+        return next((one.claimed for one in found if one.field == "post_contrast"), None)
+
+    assert (claimed("T1"), claimed("T2")) == (False, None)
 
 
 def test_a_claim_the_grid_cannot_make_is_not_judged(model: Model) -> None:

@@ -29,7 +29,6 @@ from training.simulate.scanner.planning import draw_faults, person, plan, stack_
 from training.simulate.series import SimulatedSeries
 
 COLUMNS: Final = ("series", "SeriesInstanceUID", "contrast", "post_contrast", "fat_suppressed", "region", "protocol")
-_SLICES: Final = 6
 _QUALITY: Final = Quality(oversampling=1.0, sub_slices=3, largest_matrix=200)
 _PER_ANATOMY: Final = 24  # series, before the next place of the pool is filled anew
 
@@ -40,6 +39,7 @@ class CleanSeries:
 
     seed: int
     heads: Sequence[Path]  # label maps; MNI152 where there are none
+    slices: int = 6  # of each series
 
     def make(self, first: int, count: int) -> Iterator[tuple[int, SimulatedSeries]]:
         """Series `first`, `first` + 1, ... of mixed anatomy, half of them heads."""
@@ -59,7 +59,7 @@ class CleanSeries:
         while protocol.contrast is None:
             protocol = draw_protocol(anatomy.region, rng)
         scan = draw_scan(protocol, anatomy.region, rng)
-        view = plan(anatomy, scan, stack_offsets(anatomy, scan, _SLICES), rng)
+        view = plan(anatomy, scan, stack_offsets(anatomy, scan, self.slices), rng)
         generator = torch.Generator("cpu").manual_seed(int(rng.integers(2**62)))
         subject = person(anatomy, scan.physics.field_t, rng)
         volume = images(subject, view, scan, draw_faults(scan, rng), _QUALITY, generator)

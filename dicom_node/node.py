@@ -68,7 +68,7 @@ class Node:
         """Clean up after a crash, bring the ledger up to the spool, and go on with everything unfinished."""
         self.spool.clean()
         self.quarantine.clean()
-        reconcile(self.ledger, self.spool, now=utc_now())
+        reconcile(self.ledger, self.spool, now=utc_now(), quiet_s=self.settings.series.quiet_s)
         self.web.start()
         self.scp.start()
         self._reporter.start()

@@ -33,19 +33,30 @@ class Rebuilt:
     unreadable: int  # files that are not what the spool takes in
 
 
-def reconcile(ledger: Ledger, spool: Spool, *, now: datetime) -> Rebuilt:
-    """Enter what came into the spool since shortly before the ledger's newest instance; everything if it has none."""
+def reconcile(ledger: Ledger, spool: Spool, *, now: datetime, quiet_s: float = 0) -> Rebuilt:
+    """Enter what came into the spool since shortly before the ledger's newest instance; everything if it has none.
+
+    Series that were being received wait for `quiet_s` again: their senders were cut off, and will send the rest.
+    """
     newest = ledger.newest_arrival()
-    return rebuild(ledger, spool, now=now, changed_since=None if newest is None else newest - _MARGIN)
+    since = None if newest is None else newest - _MARGIN
+    return rebuild(ledger, spool, now=now, due_at=now + timedelta(seconds=quiet_s), changed_since=since)
 
 
-def rebuild(ledger: Ledger, spool: Spool, *, now: datetime, changed_since: datetime | None = None) -> Rebuilt:
-    """Enter the spool's instances, reports and reviews; series that no report covers are due at once."""
+def rebuild(
+    ledger: Ledger,
+    spool: Spool,
+    *,
+    now: datetime,
+    due_at: datetime | None = None,
+    changed_since: datetime | None = None,
+) -> Rebuilt:
+    """Enter the spool's instances, reports and reviews; series without a report are due at `due_at`, or at once."""
     series = count = unreadable = 0
     for folder in spool.series_folders(changed_since=changed_since):
         found = [(path, _received(path)) for path in sorted(folder.glob("*.dcm"))]
         instances = [instance for _, instance in found if instance is not None]
-        ledger.record_instances(instances, now=now, due_at=now)
+        ledger.record_instances(instances, now=now, due_at=due_at or now)
         series, count, unreadable = series + 1, count + len(instances), unreadable + len(found) - len(instances)
     reports = sum(ledger.restore(filed, now=now) for filed in spool.reports(changed_since=changed_since))
     for digest, review in spool.reviews(changed_since=changed_since):

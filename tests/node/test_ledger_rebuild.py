@@ -191,3 +191,15 @@ def test_a_header_longer_than_what_is_read_first_is_read_whole(house: House):
         item.ReferencedSOPInstanceUID = "1.2." + "3" * 50
     house.store(image)
     assert rebuild(house.new_ledger(), house.spool, now=NOW).instances == 1
+
+
+def test_a_series_that_a_crash_cut_off_waits_for_the_rest(house: House):
+    ledger, images, now = house.new_ledger(), series(3), datetime.now(UTC)
+    for image in images[:2]:
+        house.store(image)
+    reconcile(ledger, house.spool, now=now, quiet_s=30)
+    assert ledger.due(now + timedelta(seconds=29), 9) == []
+    later = now + timedelta(minutes=9)  # the node was down for longer than a series takes to fall quiet
+    reconcile(ledger, house.spool, now=later, quiet_s=30)
+    assert ledger.due(later + timedelta(seconds=29), 9) == []
+    assert ledger.due(later + timedelta(seconds=30), 9) == [images[0].SeriesInstanceUID]

@@ -16,6 +16,7 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 SECTIONS = {
     "read_start": "One series, from interpreter start to JSON",
     "read_folder": "A folder of series, warm",
+    "slices": "Fewer slices where the answer is clear",
     "report_size": "A report on a large series",
     "ingest": "Receiving, against storescp and Orthanc",
     "ledger_growth": "One more instance, and what is due, in a ledger of a million series",

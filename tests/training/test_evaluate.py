@@ -97,6 +97,11 @@ def test_a_report_has_every_part(slices: Rows, trained: Trained) -> None:
     words = table(report)
     assert "12 slices of 8 volumes, 8 captions" in words
     assert "contrast: linear probe" in words
+    echo = report.without_description.parameters["EchoTime_ms"]
+    assert f"| EchoTime, without | 12 | {echo.median_absolute:.3g} ms |" in words
+    assert "| InversionTime, without | 0 | – | – | – | 0 |" in words
+    unasked, _ = measure(trained, slices, None, torch.device("cpu"))
+    assert "retrieved caption" not in table(unasked)
     assert len(traces) == 3
     assert traces[0].rank >= traces[-1].rank
 

@@ -21,6 +21,7 @@ from pydicom.uid import (
 from pynetdicom.presentation import PresentationContext
 
 from dicom_node import commitment, errors
+from dicom_node.backfill import dimse
 from dicom_node.commitment import custody, scp
 from dicom_node.commitment.scp import CommitmentScp
 from dicom_node.conformance_page import PAGE
@@ -80,6 +81,7 @@ def _services() -> str:
     rows += [("every other standard Storage SOP class", "with `scp.accept_other_storage: store`", "No", "Yes")]
     rows += [(uid.name, uid, "Yes", "No") for uid in _SENT]
     rows += [(commitment.PUSH_MODEL.name, commitment.PUSH_MODEL, "Yes", "Yes")]
+    rows += [(uid.name, uid, "Yes (`mrclip backfill`)", "No") for uid in (dimse.FIND, dimse.GET, dimse.MOVE)]
     return _table(("SOP class", "UID", "SCU", "SCP"), rows)
 
 

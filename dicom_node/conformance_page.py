@@ -14,7 +14,7 @@ runs on, and a test compares them. *mrclip is for quality control of metadata an
 ## 1 Overview
 
 mrclip receives MR series, compares their headers with what their pixels show, and sends a Structured Report on each. It keeps what it receives as
-it came and never changes it. It is no archive, and offers neither query nor retrieval.
+it came and never changes it. It is no archive, and offers neither query nor retrieval; it can pull from an archive.
 
 ### Network services
 
@@ -37,7 +37,7 @@ One application entity, on one port, does everything; its title is `scp.ae_title
 | Implementation version name | {version} |
 | Asynchronous operations | not negotiated; one outstanding operation |
 | SOP class extended negotiation | none |
-| Role selection | for Storage Commitment |
+| Role selection | for Storage Commitment, and for C-GET |
 | User identity negotiation | none |
 
 ### 2.2 Association acceptance
@@ -81,6 +81,9 @@ that may pass (no connection, A7xx, 0110, 0213) is tried again with growing paus
 
 A destination with `commitment: true` is asked to commit to each report (N-ACTION, on an association of its own). Its N-EVENT-REPORT is taken on our port, with or without role
 selection. Until it came the report does not count as delivered. Without an answer in time it is asked again with a new transaction; an answer to an earlier one counts too.
+
+`mrclip backfill --from dicom://…` asks an archive (C-FIND at levels STUDY, SERIES and IMAGE by StudyDate, ModalitiesInStudy and Modality) and retrieves instance by instance: by C-GET with each MR storage
+class in each of the transfer syntaxes above and the SCP role, or by C-MOVE to a port of its own.
 
 ### 2.6 Configuration
 

@@ -4,33 +4,53 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import click
 
 from dicom_node import logs
+from dicom_node.backfill.archive import Archive
 from dicom_node.backfill.dicomweb import DicomWeb
+from dicom_node.backfill.dimse import DimseArchive
 from dicom_node.backfill.pull import Backfill, Manners, Pulled
 from dicom_node.commands.options import config_option, log_level_option, settings_from
 from dicom_node.commands.progress import progress
+from dicom_node.deliver.scu import Peer
 from dicom_node.errors import NodeError
 from dicom_node.ledger.records import LATER
 from dicom_node.settings import Settings
-from dicom_node.wiring import make_intake, open_ledger, open_spool, utc_now
+from dicom_node.wiring import open_ledger
+from dicom_node.wiring_receive import make_intake, open_spool, utc_now
 
 EXAMPLE = """\b
-Example:
+Examples:
   mrclip backfill --config node.yaml --from http://pacs:8042/dicom-web --since 2024-01-01
+  mrclip backfill --config node.yaml --from dicom://PACS@192.0.2.10:104 --since 2024-01-01
 """
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command("backfill", epilog=EXAMPLE)
 @config_option
-@click.option("--from", "url", required=True, help="DICOMweb service, the part of its URL before /studies.")
+@click.option(
+    "--from",
+    "url",
+    required=True,
+    help="DICOMweb service, the part of its URL before /studies; or dicom://AE_TITLE@HOST:PORT for C-FIND and C-GET.",
+)
 @click.option("--since", type=_DAY, required=True, help="First study date.")
 @click.option("--until", type=_DAY, help="Last study date.  [default: today]")
+@click.option(
+    "--calling", default="MRCLIP-BACKFILL", show_default=True, help="Our AE title, which the archive must know (dicom)."
+)
+@click.option(
+    "--move-port",
+    type=click.IntRange(0, 65535),
+    help="Have the archive send to this port of ours (C-MOVE to --calling), where it has no C-GET.",
+)
 @click.option("--username", help="For HTTP Basic authentication.")
 @click.option("--password", envvar="MRCLIP_ARCHIVE_PASSWORD", help="[env: MRCLIP_ARCHIVE_PASSWORD, the better place]")
 @click.option(
@@ -41,25 +61,29 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 )
 @log_level_option
 def command(
-    *, config: Path | None, url: str, since: datetime, until: datetime | None, username: str | None,
-    password: str | None, per_minute: float, ahead: int, log_level: str,
+    *, config: Path | None, url: str, since: datetime, until: datetime | None, calling: str, move_port: int | None,
+    username: str | None, password: str | None, per_minute: float, ahead: int, log_level: str,
 ) -> None:  # fmt: skip
     """Pull the MR series of an archive into the node, the newest day first.
 
     May be called while the node runs, which reads what comes after everything that is live. Interrupt it as you like:
     the same command goes on where it was. Exit status: 0 if everything is there, 1 if something is not.
     """
-    if not url.startswith(("http://", "https://")):
-        raise click.UsageError(f"--from {url}: must begin with http:// or https://")
     settings = settings_from(config)
+    limit = settings.scp.max_instance_bytes
+    if url.startswith(("http://", "https://")):
+        archive = nullcontext(DicomWeb(url, username=username, password=password, max_instance_bytes=limit))
+    else:
+        archive = DimseArchive(_peer(url, calling), max_instance_bytes=limit, move_port=move_port)
     logs.set_up(log_level)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
-    archive = DicomWeb(url, username=username, password=password, max_instance_bytes=settings.scp.max_instance_bytes)
     last = date.today() if until is None else until.date()  # noqa: DTZ011 - study dates are of where the scanner is
     try:
-        pulled = _run(settings, archive, Manners(per_minute=per_minute, ahead=ahead), _days(since.date(), last), stop)
+        with archive as opened:
+            manners = Manners(per_minute=per_minute, ahead=ahead)
+            pulled = _run(settings, opened, manners, _days(since.date(), last), stop)
     except NodeError as error:
         raise click.ClickException(str(error)) from error
     click.echo(
@@ -69,9 +93,19 @@ def command(
     sys.exit(1 if pulled.failed or pulled.refused or stop.is_set() else 0)
 
 
-def _run(
-    settings: Settings, archive: DicomWeb, manners: Manners, days: Iterator[date], stop: threading.Event
-) -> Pulled:
+def _peer(url: str, calling: str) -> Peer:
+    """The archive that dicom://AE_TITLE@HOST:PORT names."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme != "dicom" or not parts.username or not parts.hostname or not port or parts.path:
+        raise click.UsageError(f"--from {url}: must begin with http:// or https://, or be dicom://AE_TITLE@HOST:PORT")
+    return Peer(ae_title=unquote(parts.username), host=parts.hostname, port=port, calling_ae_title=calling)
+
+
+def _run(settings: Settings, archive: Archive, manners: Manners, days: Iterator[date], stop: threading.Event) -> Pulled:
     ledger, engine = open_ledger(settings)
     try:
         spool = open_spool(settings)

@@ -177,7 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if options.folds is None or int(part.folder.name) in options.folds:
                 fold(part, with_real)
     if "finish" in options.stages:
-        bundle = finish(run, with_real, options.out)
+        steps = recipe.optimiser.steps + with_real.optimiser.steps
+        bundle = finish(run, load_recipe(RECIPE, [*options.set, f"optimiser.steps={steps}"]), options.out)
         log.info("%s: %s %s", bundle.folder, bundle.manifest.name, bundle.sha256[:12])
 
 

@@ -79,8 +79,9 @@ def _measured(held_out: Mapping[str, Any], minimum_probability: float) -> list[s
     lines = [
         "## Measured on series that training never saw",
         "",
-        f"An answer below a probability of {minimum_probability:g} is withheld. These series set the temperature and",
-        "the gate, so they flatter a little; `docs/benchmark-accuracy.md` has the figures on series that set nothing.",
+        f"An answer below a probability of {minimum_probability:g} is withheld. Real volumes were judged by towers that",
+        "were trained without their group. These series set temperature, threshold and gate, so they flatter a little;",
+        "`docs/benchmark-accuracy.md` has the figures on series that set nothing.",
         "",
         "| series | probability at least | answered | right of those |",
         "|---|---|---|---|",
@@ -95,12 +96,13 @@ def _measured(held_out: Mapping[str, Any], minimum_probability: float) -> list[s
 
 _LIMITS: Final = """## Where it fails
 
-* It was trained in an hour and a half on two processor cores. Its answers are for quality control by people who look.
+* It was trained within two hours on two processor cores. Its answers are for quality control by people who look.
 * Real images to train on were brains (T1, T2, FLAIR, T1 with an agent), a few knees and spinal cords. Everything else
   of the body is simulated from random geometry: expect wrong answers and abstentions there.
 * Real diffusion images, ADC maps, phase images, susceptibility weighting, angiography and perfusion were not in the
   training data; these it knows from simulation alone.
-* Its alarms are calibrated on simulated clean series. On real series they come more or less often than the stated rate;
-  `mrclip calibrate` sets them to a site's own series.
+* Its alarms are calibrated on simulated clean series and, where there were real slices, on volumes of left-out groups
+  under headers drawn for their contrast. On a site's series they come more or less often than the stated rate;
+  `mrclip calibrate` sets them to the site's own.
 * The prior over contrasts is an assumption (`PRIOR` in training/bundle_finish.py).
 """

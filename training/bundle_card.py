@@ -79,8 +79,8 @@ def _measured(held_out: Mapping[str, Any], minimum_probability: float) -> list[s
     lines = [
         "## Measured on series that training never saw",
         "",
-        f"An answer below a probability of {minimum_probability:g} is withheld. Real volumes were judged by towers that",
-        "were trained without their group. These series set temperature, threshold and gate, so they flatter a little;",
+        f"An answer below a probability of {minimum_probability:g} is withheld. Real volumes were judged by towers",
+        "trained without their group. These series set temperature, threshold and gate, so they flatter a little;",
         "`docs/benchmark-accuracy.md` has the figures on series that set nothing.",
         "",
         "| series | probability at least | answered | right of those |",

@@ -20,7 +20,8 @@ from dicom_node.receive.quarantine import StoreRequest
 from dicom_node.report.make import make_report
 from dicom_node.report.sr import encode
 from dicom_node.settings import load_settings
-from dicom_node.wiring import make_intake, make_pipeline, make_readers, open_ledger, open_spool
+from dicom_node.wiring import make_pipeline, make_readers, open_ledger
+from dicom_node.wiring_receive import make_intake, open_spool
 from dicom_node.work.files import SpoolFiles
 from inference.read import Reader, read_series
 from inference.sources import Instance, find, load

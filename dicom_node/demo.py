@@ -71,7 +71,7 @@ def _study(study: Path | None) -> Generator[Path]:
 def _settings(output: Path, port: int) -> Settings:
     return Settings.model_validate(  # without the environment: the demo is the same everywhere
         {
-            "scp": {"host": "127.0.0.1", "port": 0},
+            "scp": {"host": "127.0.0.1", "port": 0, "processes": 1},
             "spool": {"path": output / "node" / "spool", "reserve_bytes": 0},
             "series": {"quiet_s": 10, "quiet_after_release_s": _QUIET_S},
             "work": {"sweep_interval_s": 0.2},

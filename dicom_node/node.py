@@ -7,26 +7,23 @@ from typing import Self
 
 from dicom_node.ledger.rebuild import reconcile
 from dicom_node.receive.quarantine import Quarantine
-from dicom_node.receive.server import StorageScp
+from dicom_node.receive.recorder import Recorder
 from dicom_node.settings import Settings
 from dicom_node.web.app import WebServer, make_app
 from dicom_node.web.metrics import Metrics
 from dicom_node.wiring import (
-    make_commitment_scp,
     make_dispatcher,
     make_fetcher,
-    make_intake,
     make_pipeline,
     make_publisher,
     make_readers,
     make_remover,
-    make_reporter,
+    make_scp,
     make_site,
     make_sweeper,
     open_ledger,
-    open_spool,
-    utc_now,
 )
+from dicom_node.wiring_receive import make_commitment_scp, make_intake, make_reporter, open_spool, utc_now
 from dicom_node.work.files import SpoolFiles
 
 log = logging.getLogger(__name__)
@@ -44,10 +41,11 @@ class Node:
         self.readers.current()  # a bundle that is not whole is an error now, not with the first series
         self.quarantine = Quarantine(self.spool.root)
         metrics = Metrics()
-        intake = make_intake(settings, ledger=metrics.counted(self.ledger), spool=self.spool)
+        self._recorder = Recorder(metrics.counted(self.ledger))
+        intake = make_intake(settings, ledger=self._recorder, spool=self.spool)
         self._reporter = make_reporter(settings, ledger=self.ledger, spool=self.spool)
         commitment = make_commitment_scp(settings, ledger=self.ledger, reporter=self._reporter)
-        self.scp = StorageScp(settings.scp, intake, commitment=commitment)
+        self.scp = make_scp(settings, intake=intake, commitment=commitment, metrics=metrics, lost=self._catch_up)
         self._publisher = make_publisher(settings, ledger=self.ledger, spool=self.spool)
         self._remover = make_remover(settings, ledger=self.ledger, spool=self.spool, publisher=self._publisher)
         self._fetcher = make_fetcher(settings, intake)
@@ -68,7 +66,8 @@ class Node:
         """Clean up after a crash, bring the ledger up to the spool, and go on with everything unfinished."""
         self.spool.clean()
         self.quarantine.clean()
-        reconcile(self.ledger, self.spool, now=utc_now(), quiet_s=self.settings.series.quiet_s)
+        self._catch_up()
+        self._recorder.start()
         self.web.start()
         self.scp.start()
         self._reporter.start()
@@ -82,6 +81,7 @@ class Node:
         self.scp.stop()
         self.web.stop()
         self._fetcher.close()
+        self._recorder.stop()
         self._reporter.stop()
         self._remover.stop()
         if self._publisher is not None:
@@ -89,6 +89,9 @@ class Node:
         self._sweeper.stop()
         self._dispatcher.close()
         self._engine.dispose()
+
+    def _catch_up(self) -> None:
+        reconcile(self.ledger, self.spool, now=utc_now(), quiet_s=self.settings.series.quiet_s)
 
     def _wake(self) -> None:
         self._sweeper.wake()

@@ -78,6 +78,7 @@ class ScpSettings(Section):
     ae_title: AeTitle = "MRCLIP"
     host: str = "0.0.0.0"  # noqa: S104 - scanners are other machines
     port: Port = 11112  # 0: any free one
+    processes: int | None = Field(default=None, ge=1, le=64)  # that receive; null: one a processor core, at most 4
     tls: ServerTls | None = None  # null: without; its port is 2762 by custom
     calling_ae_titles: tuple[AeTitle, ...] = ()  # who may send; empty: everybody
     accept_other_storage: Literal["refuse", "store"] = "refuse"  # storage classes that are not MR

@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from dicom_node import settings as tree
-from dicom_node.commitment.reporter import Reporter, ReportPolicy
 from dicom_node.commitment.scp import CommitmentScp
 from dicom_node.deliver import Destination
 from dicom_node.deliver.commitment import DicomCommitter
@@ -21,14 +20,14 @@ from dicom_node.deliver.folder import FolderDestination
 from dicom_node.deliver.scu import Peer
 from dicom_node.exchange.publisher import Publisher, PublisherPolicy, WithPublished
 from dicom_node.exchange.store import ObjectStore
-from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
-from dicom_node.ledger.records import LIVE, Priority
 from dicom_node.ledger.store import Ledger
 from dicom_node.ledger.sweeper import Sweeper, SweepTurn
 from dicom_node.receive.fetch import Fetcher, Source
-from dicom_node.receive.intake import ArrivalLedger, Intake, QuietTimes
+from dicom_node.receive.intake import Intake
+from dicom_node.receive.pool import ScpPool
 from dicom_node.receive.quarantine import Quarantine
+from dicom_node.receive.server import StorageScp
 from dicom_node.receive.spool import Spool
 from dicom_node.report.context import Companions
 from dicom_node.retention import Remover, RetentionPolicy
@@ -37,6 +36,7 @@ from dicom_node.tls import client_context
 from dicom_node.web.accounts import Accounts
 from dicom_node.web.metrics import Metrics
 from dicom_node.web.site import Site, secret
+from dicom_node.wiring_receive import open_spool, reach_ledger, utc_now
 from dicom_node.work.dispatch import Dispatcher, Tasks, ThreadDispatcher
 from dicom_node.work.files import SpoolFiles, StoreFiles, WorkFiles
 from dicom_node.work.outdated import WithOutdated
@@ -48,12 +48,8 @@ if TYPE_CHECKING:
 
 # A message that waits longer than this for its worker is delivered again; readings are leased anyway.
 _VISIBILITY_TIMEOUT_S = 6 * 3600.0
+_MOST_PROCESSES = 4  # that receive, where the settings do not say how many
 _SHORTEST_TURN_S = 5.0  # without a sweep, and somebody else sweeps
-
-
-def utc_now() -> datetime:
-    """The clock of everything that is wired here."""
-    return datetime.now(UTC)
 
 
 def owner() -> str:
@@ -61,60 +57,23 @@ def owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
+def make_scp(
+    settings: Settings, *, intake: Intake, commitment: CommitmentScp, metrics: Metrics, lost: Callable[[], None]
+) -> StorageScp | ScpPool:
+    """The receiving peer: in this process, or in several behind one port, of which one may be `lost`."""
+    count = settings.scp.processes or min(_MOST_PROCESSES, len(os.sched_getaffinity(0)))
+    if count == 1:
+        return StorageScp(settings.scp, intake, commitment=commitment)
+    return ScpPool(settings, count=count, released=intake.released, received=metrics.received, lost=lost)
+
+
 def open_ledger(settings: Settings) -> tuple[Ledger, Engine]:
     """The ledger, its schema brought up to date."""
     if settings.ledger.database_url is None:
         settings.spool.path.absolute().parent.mkdir(parents=True, exist_ok=True)
-    engine = open_engine(settings.database_url, busy_timeout_s=settings.ledger.busy_timeout_s)
+    ledger, engine = reach_ledger(settings)
     migrate(engine)
-    pace_s = {one.name: 60 / one.per_minute for one in settings.destinations if one.per_minute is not None}
-    return Ledger(engine, max_attempts=settings.work.reading_max_attempts, pace_s=pace_s), engine
-
-
-def open_spool(settings: Settings) -> Spool:
-    """The spool; made where it does not exist."""
-    return Spool(settings.spool.path, reserve_bytes=settings.spool.reserve_bytes)
-
-
-def make_intake(settings: Settings, *, ledger: ArrivalLedger, spool: Spool, priority: Priority = LIVE) -> Intake:
-    """The way of instances into the node."""
-    quiet = QuietTimes(quiet_s=settings.series.quiet_s, quiet_after_release_s=settings.series.quiet_after_release_s)
-    return Intake(
-        ledger=ledger, spool=spool, quarantine=Quarantine(spool.root), quiet=quiet, clock=utc_now, priority=priority
-    )
-
-
-def make_reporter(settings: Settings, *, ledger: Ledger, spool: Spool) -> Reporter:
-    """What tells senders whether what they sent is safe."""
-    work = settings.work
-    return Reporter(
-        ledger=ledger,
-        spool=spool,
-        peers={
-            one.ae_title: Peer(
-                ae_title=one.ae_title, host=one.host, port=one.port, calling_ae_title=settings.scp.ae_title
-            )
-            for one in settings.commitment.peers
-        },
-        policy=ReportPolicy(
-            interval_s=work.sweep_interval_s,
-            retry_s=work.retry_s,
-            retry_max_s=work.retry_max_s,
-            max_attempts=work.delivery_max_attempts,
-        ),
-        clock=utc_now,
-    )
-
-
-def make_commitment_scp(settings: Settings, *, ledger: Ledger, reporter: Reporter) -> CommitmentScp:
-    """The messages of Storage Commitment on our own port: questions of senders, answers of destinations."""
-    return CommitmentScp(
-        ledger=ledger,
-        reporter=reporter,
-        clock=utc_now,
-        answering=settings.commitment.enabled,
-        retry_s=settings.work.retry_s,
-    )
+    return ledger, engine
 
 
 def open_store(settings: Settings) -> ObjectStore | None:

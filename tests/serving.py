@@ -24,7 +24,7 @@ MRCLIP = (sys.executable, "-m", "dicom_node.cli")
 def write_settings(folder: Path, **sections: Mapping[str, Any] | list[Any]) -> Path:
     """Settings for a quick node on loopback in `folder`; `sections` go on top, key by key."""
     settings: dict[str, Any] = {
-        "scp": {"host": "127.0.0.1", "port": 0},
+        "scp": {"host": "127.0.0.1", "port": 0, "processes": 1},
         "spool": {"path": str(folder / "data" / "spool"), "reserve_bytes": 0},
         "series": {"quiet_s": 3, "quiet_after_release_s": 0.3},
         "reader": {"bundle": "none"},

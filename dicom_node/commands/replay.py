@@ -10,7 +10,8 @@ from dicom_node.errors import NodeError
 from dicom_node.ledger.records import SeriesSummary
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.quarantine import Quarantine
-from dicom_node.wiring import make_intake, open_ledger, open_spool, utc_now
+from dicom_node.wiring import open_ledger
+from dicom_node.wiring_receive import make_intake, open_spool, utc_now
 
 EXAMPLE = """\b
 Example:

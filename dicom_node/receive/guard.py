@@ -54,9 +54,11 @@ class Limits:
 class Connection:
     """A connection of a peer, from accept to close."""
 
-    def __init__(self, link: socket.socket, host: str) -> None:
+    def __init__(self, link: socket.socket, host: str, *, number: int = 0) -> None:
+        """`number` tells it from others where two processes speak of it."""
         self.link = link
         self.host = host
+        self.number = number
         self.associated = False  # it asked for an association; until then it gives way to others
 
     def cut(self) -> None:
@@ -71,6 +73,7 @@ class Connections:
     """Who is connected; bounded by host and in all."""
 
     def __init__(self, limits: Limits) -> None:
+        self.limits = limits
         self._per_host = limits.connections_per_host
         self._associations = limits.associations
         self._total = limits.associations + limits.connections_per_host
@@ -194,13 +197,14 @@ class GuardedServer(ThreadedAssociationServer):
         address: tuple[str, int],
         *,
         handlers: Sequence[Handler],
-        limits: Limits,
+        connections: Connections,
         ssl_context: ssl.SSLContext | None,
         ended: Callable[[Association], None],
     ) -> None:
-        self.limits = limits
+        """`ended` hears of every association that was on a connection, once that is over."""
+        self.limits = connections.limits
         self.ended = ended
-        self.connections = Connections(limits)
+        self.connections = connections
         self._admitted: dict[socket.socket, Connection] = {}
         super().__init__(
             entity,
@@ -240,6 +244,23 @@ class GuardedServer(ThreadedAssociationServer):
         finally:
             self.shutdown_request(connection.link)
             self.connections.leave(connection)
+
+
+class HandedServer(GuardedServer):
+    """Sees connections through that another process accepts, on the address of that one."""
+
+    def server_bind(self) -> None:
+        """Bind nothing."""
+
+    def server_activate(self) -> None:
+        """Listen nowhere."""
+
+    def take(self, connection: Connection, address: tuple[str, int]) -> None:
+        """Take over a connection, on a thread of its own."""
+        connection.link.settimeout(self.limits.timeout_s)
+        self.connections.admit(connection)
+        self._admitted[connection.link] = connection
+        self.process_request(connection.link, address)
 
 
 class GuardedHandler(RequestHandler):

@@ -7,9 +7,9 @@ after the bytes are whole and synced in the spool and their row is in the ledger
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from socketserver import BaseServer
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from pynetdicom import _config, evt
 from pynetdicom.ae import ApplicationEntity
@@ -18,7 +18,7 @@ from pynetdicom.dimse_primitives import C_STORE
 
 from dicom_node.commitment.scp import CommitmentScp
 from dicom_node.errors import SUCCESS, CannotUnderstandError, NodeError, SopClassNotSupportedError
-from dicom_node.receive.guard import GuardedServer, Handler, Limits
+from dicom_node.receive.guard import Connections, GuardedServer, Handler, Limits
 from dicom_node.receive.intake import Intake
 from dicom_node.receive.part10 import IMPLEMENTATION_VERSION_NAME
 from dicom_node.receive.quarantine import StoreRequest
@@ -34,37 +34,25 @@ _CANNOT_UNDERSTAND: Final = 0xC000
 _DUPLICATE: Final = 0x0111  # Duplicate SOP Instance (PS3.7 C.5.7)
 _ABORT_GRACE_S: Final = 1.0  # for an A-ABORT to leave
 
+Server = TypeVar("Server", bound=GuardedServer)
+Key = TypeVar("Key", bound=Hashable)
+
 
 class StorageScp:
-    """A DICOM peer that runs from `start` to `stop`."""
+    """A DICOM peer that runs from `start` to `stop`, in this process."""
 
     def __init__(self, settings: ScpSettings, intake: Intake, *, commitment: CommitmentScp | None = None) -> None:
         """`commitment` makes it offer Storage Commitment. SettingsError where certificates are wrong."""
-        self._settings, self._intake = settings, intake
-        self._ssl_context = None if settings.tls is None else server_context(settings.tls)
-        self._commitment = commitment
-        self._senders = Senders()
+        self._settings = settings
+        self._service = StorageService(settings, intake, commitment=commitment)
         self._server: GuardedServer | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Bind the port and begin to accept. OSError where the port is not to be had."""
-        # pynetdicom's own handlers would log what data sets and identifiers hold.
-        _config.LOG_HANDLER_LEVEL = "none"
         settings = self._settings
-        self._server = GuardedServer(
-            self._entity(),
-            (settings.host, settings.port),
-            handlers=self._handlers(),
-            limits=Limits(
-                associations=settings.max_associations,
-                connections_per_host=settings.max_connections_per_peer,
-                pdu_bytes=settings.max_pdu_bytes,
-                message_bytes=settings.max_instance_bytes,
-                timeout_s=settings.network_timeout_s,
-            ),
-            ssl_context=self._ssl_context,
-            ended=self._ended,
+        self._server = self._service.server(
+            GuardedServer, (settings.host, settings.port), Connections(limits(settings))
         )
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="scp")
         self._thread.start()
@@ -85,13 +73,60 @@ class StorageScp:
         BaseServer.shutdown(server)  # not its own: that one would look for the server among those of the entity
         server.server_close()
         thread.join()
-        if not server.connections.wait_until_empty(self._settings.stop_timeout_s):
-            for association in server.active_associations:
-                association.abort(block=False)
-            if not server.connections.wait_until_empty(_ABORT_GRACE_S):
-                server.connections.cut_all()
-                server.connections.wait_until_empty(_ABORT_GRACE_S)
+        end_associations(server, within_s=self._settings.stop_timeout_s)
         log.info("stopped", extra={"ae_title": self._settings.ae_title})
+
+
+def limits(settings: ScpSettings) -> Limits:
+    """The limits that the settings ask for."""
+    return Limits(
+        associations=settings.max_associations,
+        connections_per_host=settings.max_connections_per_peer,
+        pdu_bytes=settings.max_pdu_bytes,
+        message_bytes=settings.max_instance_bytes,
+        timeout_s=settings.network_timeout_s,
+    )
+
+
+def end_associations(server: GuardedServer, *, within_s: float) -> None:
+    """Let running associations end in time, and abort the others."""
+    if not server.connections.wait_until_empty(within_s):
+        for association in server.active_associations:
+            association.abort(block=False)
+        if not server.connections.wait_until_empty(_ABORT_GRACE_S):
+            server.connections.cut_all()
+            server.connections.wait_until_empty(_ABORT_GRACE_S)
+
+
+class StorageService:
+    """What the peer does on its associations, whoever accepts their connections."""
+
+    def __init__(
+        self,
+        settings: ScpSettings,
+        intake: Intake,
+        *,
+        commitment: CommitmentScp | None = None,
+        senders: "Sending | None" = None,
+    ) -> None:
+        """`senders` knows who else sends a series; None: nobody but this service. SettingsError: certificates."""
+        self._settings, self._intake = settings, intake
+        self._ssl_context = None if settings.tls is None else server_context(settings.tls)
+        self._commitment = commitment
+        self._senders = Senders[Association]() if senders is None else senders
+
+    def server(self, kind: type[Server], address: tuple[str, int], connections: Connections) -> Server:
+        """A server of this service on `address`."""
+        # pynetdicom's own handlers would log what data sets and identifiers hold.
+        _config.LOG_HANDLER_LEVEL = "none"
+        return kind(
+            self._entity(),
+            address,
+            handlers=self._handlers(),
+            connections=connections,
+            ssl_context=self._ssl_context,
+            ended=self._ended,
+        )
 
     def _entity(self) -> ApplicationEntity:
         settings = self._settings
@@ -139,19 +174,31 @@ class StorageScp:
             log.warning("series not released", extra={"count": len(series), "reason": str(error)})
 
 
-class Senders:
+class Sending(Protocol):
+    """Knows which association sends some of which series."""
+
+    def seen(self, association: Association, series: SeriesInstanceUid) -> None:
+        """The association sent an instance of the series."""
+        ...
+
+    def ended(self, association: Association) -> frozenset[SeriesInstanceUid]:
+        """The series that nobody sends any more now that the association has ended, as far as it is for us to say."""
+        ...
+
+
+class Senders(Generic[Key]):
     """Which association sent some of which series: the end of one does not hurry a series that another still sends."""
 
     def __init__(self) -> None:
-        self._series: dict[Association, set[SeriesInstanceUid]] = {}
+        self._series: dict[Key, set[SeriesInstanceUid]] = {}
         self._lock = threading.Lock()
 
-    def seen(self, association: Association, series: SeriesInstanceUid) -> None:
+    def seen(self, association: Key, series: SeriesInstanceUid) -> None:
         """The association sent an instance of the series."""
         with self._lock:
             self._series.setdefault(association, set()).add(series)
 
-    def ended(self, association: Association) -> frozenset[SeriesInstanceUid]:
+    def ended(self, association: Key) -> frozenset[SeriesInstanceUid]:
         """The series of an association that has ended, less those that others are sending."""
         with self._lock:
             mine: Iterable[SeriesInstanceUid] = self._series.pop(association, ())

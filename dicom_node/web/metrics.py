@@ -18,8 +18,8 @@ from prometheus_client.registry import Collector
 
 from dicom_node.ledger.records import LATER, Counts, FinishedReading, MadeDelivery, Priority, ReceivedInstance, Work
 from dicom_node.ledger.store import Ledger
-from dicom_node.receive.intake import ArrivalLedger
 from dicom_node.receive.quarantine import Quarantine
+from dicom_node.receive.recorder import InstanceLedger
 from dicom_node.work.readers import READER_ERRORS
 from inference.identifiers import SeriesInstanceUid
 from inference.read import Reader
@@ -37,15 +37,19 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._received = Counter(
-            "mrclip_instances_received", "Instances that were taken in by this process", registry=self._registry
+            "mrclip_instances_received", "Instances that were taken in by this node", registry=self._registry
         )
         self._done = _Done(self._registry)
         self._catch_up: Callable[[], None] = lambda: None
         self._turn = threading.Lock()
 
-    def counted(self, ledger: ArrivalLedger) -> ArrivalLedger:
-        """`ledger` for the intake, with everything that goes into it counted."""
-        return _CountedArrivals(ledger, self._received)
+    def counted(self, ledger: InstanceLedger) -> InstanceLedger:
+        """`ledger` for a recorder, with everything that goes into it counted."""
+        return _CountedArrivals(ledger, self.received)
+
+    def received(self, count: int) -> None:
+        """So many instances were taken in."""
+        self._received.inc(count)
 
     def watch(
         self,
@@ -140,12 +144,13 @@ def _seconds(begin: datetime, end: datetime) -> float:
 
 
 class _CountedArrivals:
-    def __init__(self, ledger: ArrivalLedger, received: Counter) -> None:
+    def __init__(self, ledger: InstanceLedger, received: Callable[[int], None]) -> None:
         self._ledger, self._received = ledger, received
 
-    def record_instance(self, instance: ReceivedInstance, *, now: datetime, due_at: datetime) -> None:
-        self._ledger.record_instance(instance, now=now, due_at=due_at)
-        self._received.inc()
+    def record_instances(self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime) -> None:
+        rows = list(instances)
+        self._ledger.record_instances(rows, now=now, due_at=due_at)
+        self._received(len(rows))
 
     def release(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
         self._ledger.release(series, due_at=due_at)

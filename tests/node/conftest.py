@@ -1,5 +1,6 @@
 """What tests of the node share: ledgers on both databases, a spool, and a node that receives."""
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.server import StorageScp
 from dicom_node.receive.spool import Spool
 from dicom_node.settings import ScpSettings
+from peers import program
 from postgres_server import postgres
 
 
@@ -108,3 +110,13 @@ def receiver(tmp_path: Path) -> Iterator[Any]:
     for scp, database in started:
         scp.stop()
         database.dispose()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for localhost and its key."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = [program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command += ["-nodes", "-subj", "/CN=localhost", "-days", "2", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key

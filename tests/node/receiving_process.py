@@ -1,36 +1,43 @@
-"""A receiving node as a process of its own, to be killed: `python receiving_process.py FOLDER`; prints its port."""
+"""A receiving node as a process of its own, to be killed: `python receiving_process.py FOLDER [PROCESSES]`.
+
+Prints its port, and on a second line the processes that receive for it, if there are others.
+"""
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
-from dicom_node.ledger.engine import open_engine
-from dicom_node.ledger.migrations import migrate
-from dicom_node.ledger.store import Ledger
-from dicom_node.receive.intake import Intake, QuietTimes
-from dicom_node.receive.quarantine import Quarantine
-from dicom_node.receive.server import StorageScp
-from dicom_node.receive.spool import Spool
-from dicom_node.settings import ScpSettings
+from dicom_node.receive.pool import ScpPool
+from dicom_node.receive.recorder import Recorder
+from dicom_node.settings import Settings
+from dicom_node.web.metrics import Metrics
+from dicom_node.wiring import make_scp, open_ledger
+from dicom_node.wiring_receive import make_commitment_scp, make_intake, make_reporter, open_spool
 
 
 def main() -> None:
-    """Receive until killed."""
-    root = Path(sys.argv[1])
-    spool = Spool(root / "spool")
-    engine = open_engine(f"sqlite:///{root / 'ledger.sqlite3'}")
-    migrate(engine)
-    intake = Intake(
-        ledger=Ledger(engine),
-        spool=spool,
-        quarantine=Quarantine(spool.root),
-        quiet=QuietTimes(quiet_s=30, quiet_after_release_s=2),
-        clock=lambda: datetime.now(UTC),
+    """Receive until killed, or until standard input ends."""
+    root, processes = Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else 1
+    settings = Settings.model_validate(
+        {
+            "scp": {"host": "127.0.0.1", "port": 0, "processes": processes},
+            "spool": {"path": root / "spool", "reserve_bytes": 0},
+        }
     )
-    scp = StorageScp(ScpSettings(host="127.0.0.1", port=0), intake)
+    spool = open_spool(settings)
+    ledger, _ = open_ledger(settings)
+    metrics = Metrics()
+    recorder = Recorder(metrics.counted(ledger))
+    intake = make_intake(settings, ledger=recorder, spool=spool)
+    reporter = make_reporter(settings, ledger=ledger, spool=spool)
+    commitment = make_commitment_scp(settings, ledger=ledger, reporter=reporter)
+    scp = make_scp(settings, intake=intake, commitment=commitment, metrics=metrics, lost=lambda: None)
+    recorder.start()
     scp.start()
     print(scp.port, flush=True)  # noqa: T201
+    print(*(scp.process_ids if isinstance(scp, ScpPool) else ()), flush=True)  # noqa: T201
     sys.stdin.read()
+    scp.stop()
+    recorder.stop()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import resource
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from dicom_factory import mr_image
 from dicom_node.deliver.scu import Peer, association, store
 from dicom_node.receive.guard import Connection, Connections, Limits
 from dicom_node.receive.storage_classes import VERIFICATION
-from peers import program, wait_for
+from peers import wait_for
 
 Start = Callable[..., Any]
 Connect = Callable[[int], socket.socket]
@@ -355,16 +354,6 @@ def test_requests_that_do_not_wait_are_bounded(receiver: Start, monkeypatch: pyt
     release.set()
     thread.join()
     assert echoes(node.port)
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for localhost and its key."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = [program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    command += ["-nodes", "-subj", "/CN=localhost", "-days", "2", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
-    return certificate, key
 
 
 @pytest.mark.peer("openssl")

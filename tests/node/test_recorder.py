@@ -1,0 +1,169 @@
+"""Rows are written together, waited for where they must be, and kept where the ledger does not answer."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy.exc import DataError
+
+from dicom_node.errors import LedgerUnavailableError
+from dicom_node.ledger.records import LIVE, ReceivedInstance
+from dicom_node.receive.recorder import Recorder
+from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
+from peers import wait_for
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def row(number: int, series: str = "1.2") -> ReceivedInstance:
+    """An instance of a series."""
+    return ReceivedInstance(
+        study_instance_uid=StudyInstanceUid("1"),
+        series_instance_uid=SeriesInstanceUid(series),
+        sop_instance_uid=SopInstanceUid(f"1.2.{number}"),
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.4",
+        modality="MR",
+        calling_aet=None,
+        size_bytes=1,
+        priority=LIVE,
+    )
+
+
+class FakeLedger:
+    """Keeps what it is given, as long as `answers` says that it may."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[ReceivedInstance]] = []
+        self.released: list[tuple[list[SeriesInstanceUid], int]] = []
+        self.answers: Callable[[list[ReceivedInstance]], None] = lambda rows: None
+
+    @property
+    def rows(self) -> list[ReceivedInstance]:
+        """Everything that it was given."""
+        return [one for batch in self.batches for one in batch]
+
+    def record_instances(self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime) -> None:
+        rows = list(instances)
+        self.answers(rows)
+        self.batches.append(rows)
+
+    def release(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
+        self.released.append((list(series), len(self.rows)))
+
+
+@pytest.fixture
+def fake() -> FakeLedger:
+    return FakeLedger()
+
+
+@pytest.fixture
+def recorder(fake: FakeLedger) -> Iterator[Recorder]:
+    recorder = Recorder(fake)
+    recorder.start()
+    yield recorder
+    fake.answers = lambda rows: None
+    recorder.stop()
+
+
+def take(recorder: Recorder, number: int, series: str = "1.2") -> None:
+    """Record one instance."""
+    recorder.record_instance(row(number, series), now=NOW, due_at=NOW)
+
+
+def unavailable(_rows: object) -> None:
+    raise LedgerUnavailableError("the ledger does not answer")
+
+
+def test_the_first_row_of_a_series_is_waited_for_and_the_rest_goes_together(recorder: Recorder, fake: FakeLedger):
+    take(recorder, 0)
+    assert fake.rows == [row(0)]
+    for number in range(1, 50):
+        take(recorder, number)
+    recorder.flush()
+    assert fake.rows == [row(number) for number in range(50)]
+    assert len(fake.batches) < 25
+
+
+def test_a_release_comes_after_every_row_before_it(recorder: Recorder, fake: FakeLedger):
+    for number in range(10):
+        take(recorder, number)
+    recorder.release([SeriesInstanceUid("1.2")], due_at=NOW)
+    assert fake.released == [([SeriesInstanceUid("1.2")], 10)]
+
+
+def test_a_ledger_that_does_not_answer_is_an_error_for_who_waits_and_forgets_nothing_else(
+    recorder: Recorder, fake: FakeLedger
+):
+    take(recorder, 0)
+    blocked, failing = threading.Event(), threading.Event()
+
+    def answer(_rows: object) -> None:
+        blocked.set()
+        assert failing.wait(20)
+        unavailable(_rows)
+
+    fake.answers = answer
+    take(recorder, 1)  # its series was recorded a moment ago
+    assert blocked.wait(20)
+    failing.set()
+    with pytest.raises(LedgerUnavailableError):
+        take(recorder, 2, series="1.3")
+    with pytest.raises(LedgerUnavailableError):
+        wait_for(lambda: take(recorder, 3), what="the recent series being waited for too")
+    fake.answers = lambda rows: None
+    recorder.flush()
+    assert row(1) in fake.rows
+    assert row(2, "1.3") not in fake.rows  # its sender was told to come again
+
+
+def test_a_row_that_the_ledger_never_takes_keeps_no_other_out(recorder: Recorder, fake: FakeLedger):
+    def answer(rows: list[ReceivedInstance]) -> None:
+        if row(13) in rows:
+            raise DataError("insert", {}, ValueError())
+
+    fake.answers = answer
+    with pytest.raises(LedgerUnavailableError):
+        take(recorder, 13)
+    take(recorder, 0)
+    for number in (1, 13, 2):
+        take(recorder, number)
+    recorder.flush()
+    assert sorted(fake.rows, key=lambda one: one.sop_instance_uid) == [row(0), row(1), row(2)]
+
+
+def test_stopping_writes_what_waits_and_takes_no_more(fake: FakeLedger):
+    recorder = Recorder(fake)
+    recorder.start()
+    for number in range(20):
+        take(recorder, number)
+    recorder.stop()
+    recorder.stop()
+    assert fake.rows == [row(number) for number in range(20)]
+    with pytest.raises(LedgerUnavailableError):
+        take(recorder, 20)
+
+
+def test_stopping_does_not_wait_for_a_ledger_that_is_away(fake: FakeLedger):
+    recorder = Recorder(fake)
+    recorder.start()
+    take(recorder, 0)
+    fake.answers = unavailable
+    take(recorder, 1)
+    recorder.stop()
+    assert fake.rows == [row(0)]
+
+
+def test_many_threads_lose_nothing(recorder: Recorder, fake: FakeLedger):
+    def send(series: int) -> None:
+        for number in range(100):
+            take(recorder, series * 100 + number, f"1.{series}")
+
+    threads = [threading.Thread(target=send, args=(series,)) for series in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    recorder.flush()
+    assert len(fake.rows) == 400
+    assert {one.sop_instance_uid for one in fake.rows} == {f"1.2.{number}" for number in range(400)}

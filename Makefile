@@ -52,5 +52,5 @@ $(VENV)/.base: setup.cfg pyproject.toml | $(BIN)/python
 
 # torch and open_clip come as PyPI has them (several GB, CUDA libraries included); they run on CPU too.
 $(VENV)/.test: setup.cfg pyproject.toml | $(BIN)/python
-	$(PIP) --editable '.[cpu,postgres,store,training,test]'
+	$(PIP) --editable '.[cpu,otel,postgres,store,training,test]'
 	@touch $(VENV)/.base $@

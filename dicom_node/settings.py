@@ -247,6 +247,13 @@ class WebSettings(Section):
         return self
 
 
+class TracingSettings(Section):
+    """Spans for OpenTelemetry (extra `otel`)."""
+
+    # A collector that speaks OTLP over HTTP, such as http://collector:4318/v1/traces; null: no spans.
+    otlp_endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#@]+(/[^?#]*)?$")] | None = None
+
+
 class Settings(BaseSettings):
     """The whole tree. Build it with `load_settings`."""
 
@@ -270,6 +277,7 @@ class Settings(BaseSettings):
     commitment: CommitmentSettings = CommitmentSettings()
     retention: RetentionSettings = RetentionSettings()
     web: WebSettings = WebSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @property
     def database_url(self) -> str:

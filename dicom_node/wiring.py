@@ -33,6 +33,7 @@ from dicom_node.report.context import Companions
 from dicom_node.retention import Remover, RetentionPolicy
 from dicom_node.settings import Settings
 from dicom_node.tls import client_context
+from dicom_node.tracing import tracing
 from dicom_node.web.accounts import Accounts
 from dicom_node.web.metrics import Metrics
 from dicom_node.web.site import Site, secret
@@ -128,6 +129,7 @@ def calibration_file(settings: Settings) -> Path:
 
 def make_pipeline(settings: Settings, *, ledger: Ledger, files: WorkFiles, readers: Readers) -> Pipeline:
     """What does the work of a task."""
+    tracing.set_up(settings.tracing)
     work = settings.work
     return Pipeline(
         ledger=ledger,

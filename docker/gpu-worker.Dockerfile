@@ -10,7 +10,7 @@ COPY inference inference
 COPY dicom_node dicom_node
 COPY orthanc_plugin orthanc_plugin
 COPY training training
-RUN python3 -m venv /opt/mrclip && /opt/mrclip/bin/pip install --no-cache-dir '.[gpu,postgres,store]'
+RUN python3 -m venv /opt/mrclip && /opt/mrclip/bin/pip install --no-cache-dir '.[gpu,otel,postgres,store]'
 RUN useradd --system --uid 10001 mrclip && install -d -o mrclip -g mrclip /data
 ENV PATH=/opt/mrclip/bin:$PATH MRCLIP_CONFIG=/etc/mrclip/node.yaml
 COPY docker/node.yaml /etc/mrclip/node.yaml

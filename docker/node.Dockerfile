@@ -6,7 +6,7 @@ COPY inference inference
 COPY dicom_node dicom_node
 COPY orthanc_plugin orthanc_plugin
 COPY training training
-RUN python -m venv /opt/mrclip && /opt/mrclip/bin/pip install --no-cache-dir '.[cpu,postgres,store]'
+RUN python -m venv /opt/mrclip && /opt/mrclip/bin/pip install --no-cache-dir '.[cpu,otel,postgres,store]'
 
 FROM python:3.12-slim-bookworm
 COPY --from=build /opt/mrclip /opt/mrclip

@@ -243,6 +243,8 @@ def _job(row: Series, reading: Reading, uids: tuple[SopInstanceUid, ...]) -> Job
         owner=filled(row.lease_owner),
         token=row.token,
         lease_until=filled(row.lease_until),
+        first_at=row.first_at,
+        last_at=row.last_at,
     )
 
 

@@ -55,6 +55,8 @@ class Job:
     owner: str
     token: int  # grows with every claim of the series: a lease that was lost cannot be used again
     lease_until: datetime
+    first_at: datetime  # when the first instance of its series came ...
+    last_at: datetime  # ... and the last one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

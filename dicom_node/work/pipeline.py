@@ -22,6 +22,7 @@ from dicom_node.ledger.store import Ledger
 from dicom_node.logs import request_of
 from dicom_node.report.context import NO_COMPANIONS, Companions
 from dicom_node.report.make import make_companions, make_report, no_report_reason
+from dicom_node.tracing import tracing
 from dicom_node.work.files import WorkFiles
 from dicom_node.work.lease import kept
 from dicom_node.work.profile import profile_of
@@ -82,18 +83,24 @@ class Pipeline:
 
     def _read(self, job: Job, reader: Reader) -> None:
         policy, series, begun_s = self._policy, job.series_instance_uid, time.monotonic()
-        with kept(
-            lambda: self._ledger.renew(job, now=self._clock(), lease_s=policy.lease_s), every_s=policy.lease_s / 3
+        _say_waited(job, self._clock())
+        with (
+            kept(
+                lambda: self._ledger.renew(job, now=self._clock(), lease_s=policy.lease_s), every_s=policy.lease_s / 3
+            ),
+            tracing.span("read", series, attempt=job.attempt, reader_digest=reader.digest) as span,
         ):
             try:
                 with self._files.instances(job) as paths:
                     outcome = self._outcome(job, paths, reader)
             except StoreError as error:  # its files will be there, or can be kept, later
+                span.failed(type(error).__name__)
                 log.warning("reading postponed", extra={"series_uid": series, "reason": str(error)})
                 now = self._clock()
                 self._ledger.postpone(job, str(error), now=now, retry_at=now + timedelta(seconds=policy.retry_s))
                 return
             except Exception as error:
+                span.failed(type(error).__name__)
                 log.exception("reading failed", extra={"series_uid": series, "attempt": job.attempt})
                 # The text of the error may quote the patient; its type and place are in the log.
                 retry_at = self._clock() + timedelta(seconds=self._pause_s(job.attempt))
@@ -113,15 +120,21 @@ class Pipeline:
 
     def _deliver(self, delivery: Delivery) -> None:
         policy, begun_s = self._policy, time.monotonic()
-        said = {"series_uid": delivery.source_series_uid, "destination": delivery.destination}
-        with kept(
-            lambda: self._ledger.renew_delivery(delivery, now=self._clock(), lease_s=policy.lease_s),
-            every_s=policy.lease_s / 3,
+        source, name = delivery.source_series_uid, delivery.destination
+        said = {"series_uid": source, "destination": name}
+
+        def renew() -> bool:
+            return self._ledger.renew_delivery(delivery, now=self._clock(), lease_s=policy.lease_s)
+
+        with (
+            kept(renew, every_s=policy.lease_s / 3),
+            tracing.span("deliver", source, attempt=delivery.attempt, destination=name) as span,
         ):
             try:
                 if self._attempt(delivery):
                     return  # to be committed to
             except DeliveryError as error:
+                span.failed(str(error))
                 retry = error.retry and delivery.attempt < policy.delivery_max_attempts
                 retry_at = self._clock() + timedelta(seconds=self._pause_s(delivery.attempt)) if retry else None
                 self._ledger.delivery_failed(delivery, str(error), now=self._clock(), retry_at=retry_at)
@@ -188,19 +201,20 @@ class Pipeline:
         reason = no_report_reason(reading, instances, self._policy.send)
         if reason is not None:
             return replace(read, reason=reason)
-        report = make_report(reading, instances, reader, created_at=job.created_at, predecessor=job.predecessor_uid)
-        row = ReportRow(
-            sop_instance_uid=SopInstanceUid(report.SOPInstanceUID),
-            sop_class_uid=report.SOPClassUID,
-            series_instance_uid=SeriesInstanceUid(report.SeriesInstanceUID),
-        )
-        outcome = replace(read, report=row, reason=None, destinations=tuple(self._destinations))
-        companions = make_companions(
-            result, instances, reader, report=row.sop_instance_uid, created_at=job.created_at,
-            wanted=self._policy.companions,
-        )  # fmt: skip
-        self._files.keep(report, companions, job=job, outcome=outcome)
-        return outcome
+        with tracing.span("report"):
+            report = make_report(reading, instances, reader, created_at=job.created_at, predecessor=job.predecessor_uid)
+            row = ReportRow(
+                sop_instance_uid=SopInstanceUid(report.SOPInstanceUID),
+                sop_class_uid=report.SOPClassUID,
+                series_instance_uid=SeriesInstanceUid(report.SeriesInstanceUID),
+            )
+            outcome = replace(read, report=row, reason=None, destinations=tuple(self._destinations))
+            companions = make_companions(
+                result, instances, reader, report=row.sop_instance_uid, created_at=job.created_at,
+                wanted=self._policy.companions,
+            )  # fmt: skip
+            self._files.keep(report, companions, job=job, outcome=outcome)
+            return outcome
 
 
 def _loaded(job: Job, paths: Sequence[Path]) -> list[Instance]:
@@ -228,6 +242,13 @@ def _outcome(reading: SeriesReading, profile: Profile) -> Outcome:
         reason="no report was made",
         profile=profile,
     )
+
+
+def _say_waited(job: Job, now: datetime) -> None:
+    """What happened to the series before somebody began to read it."""
+    count = len(job.sop_instance_uids)
+    tracing.record("receive", job.series_instance_uid, begun_at=job.first_at, ended_at=job.last_at, instances=count)
+    tracing.record("wait", job.series_instance_uid, begun_at=job.last_at, ended_at=now)
 
 
 def _since(begun_s: float) -> float:

@@ -241,6 +241,8 @@ def filed(path_uid: str = "2.25.1") -> tuple[Job, Outcome]:
         owner="w",
         token=1,
         lease_until=now + timedelta(seconds=60),
+        first_at=now,
+        last_at=now,
     )
     report = ReportRow(
         sop_instance_uid=SopInstanceUid(path_uid),

@@ -10,7 +10,7 @@ _CLOSED: Final = "Evt17"  # Transport connection closed (PS3.8 9.2.3)
 
 
 class PolledSocket(AssociationSocket):
-    """The stock socket, except for how it finds out whether something can be read."""
+    """The stock socket, except for how it finds out whether something can be read, and that it is always closed."""
 
     @property
     def ready(self) -> bool:
@@ -30,3 +30,11 @@ class PolledSocket(AssociationSocket):
             return False
         # TLS may have decrypted more than was asked for: the socket below would not show it.
         return bool(found) or (isinstance(link, ssl.SSLSocket) and link.pending() > 0)
+
+    def _shutdown_socket(self) -> None:
+        # The stock one shuts down first, which fails where nobody is connected (any more), and then leaves the
+        # descriptor to the garbage collector: one for every try to reach a peer that is away.
+        link = self.socket
+        super()._shutdown_socket()
+        if link is not None:
+            link.close()

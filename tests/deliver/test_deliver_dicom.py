@@ -1,7 +1,9 @@
 """What the answers of a storage SCP mean for a report, told by a scripted peer."""
 
+import gc
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ from dicom_factory import mr_image, write
 from dicom_node.deliver import DeliveryError
 from dicom_node.deliver.dicom import DicomDestination
 from dicom_node.deliver.scu import Peer, association, store
-from peers import storescp
+from peers import free_port, storescp
 
 # pynetdicom leaves a socket that never connected to the garbage collector, which closes it and says so.
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
@@ -112,6 +114,16 @@ def test_a_peer_that_hangs_up_is_tried_again(report: Path) -> None:
     with scripted(hang_up) as destination, pytest.raises(DeliveryError, match="ended the association") as caught:
         destination.deliver(report)
     assert caught.value.retry
+
+
+def test_a_peer_that_is_away_leaves_no_socket_open(report: Path) -> None:
+    peer = Peer(ae_title="AWAY", host="127.0.0.1", port=free_port())
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(DeliveryError, match="cannot be reached"):
+            DicomDestination(name="away", peer=peer).deliver(report)
+        gc.collect()
+    assert [one for one in said if one.category is ResourceWarning] == []
 
 
 def test_a_peer_that_turns_us_away_is_tried_again(report: Path) -> None:

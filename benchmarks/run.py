@@ -23,6 +23,7 @@ SECTIONS = {
     "worklist": "A page of the worklist out of a million series",
     "end_to_end": "From the last C-STORE to the accepted report",
     "chaos": "Killed at random",
+    "faults": "Killed, cut off, filled up and lied to: what is lost or doubled",
     "training_throughput": "Training against open_clip's own loop",
 }
 HEAD = """# Benchmarks

@@ -1,0 +1,78 @@
+"""A peer without manners: the bytes of the upper layer, said as a test wants them said (PS3.8 9.3)."""
+
+import socket
+import struct
+
+from pydicom.uid import ImplicitVRLittleEndian, MRImageStorage
+from pynetdicom.pdu import A_ASSOCIATE_RQ, P_DATA_TF
+from pynetdicom.pdu_items import PresentationDataValueItem
+from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
+from pynetdicom.presentation import build_context
+
+RELEASE_REQUEST = b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00"
+FOUR_GIB_CLAIM = b"\x04\x00\xff\xff\xff\xff"  # the head of a P-DATA-TF
+ACCEPTED, RELEASED, ABORTED = 0x02, 0x06, 0x07  # PDU types
+
+
+def association_request(called: str = "MRCLIP") -> bytes:
+    """An A-ASSOCIATE-RQ for MR Image Storage in Implicit VR Little Endian, which is context 1 (PS3.8 9.3.2)."""
+    request = A_ASSOCIATE()
+    request.application_context_name = "1.2.840.10008.3.1.1.1"
+    request.calling_ae_title, request.called_ae_title = "SCRIPTED", called
+    length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
+    length.maximum_length_received = 16384
+    implementation.implementation_class_uid = "1.2.3"
+    request.user_information = [length, implementation]
+    context = build_context(MRImageStorage, ImplicitVRLittleEndian)
+    context.context_id = 1
+    request.presentation_context_definition_list = [context]
+    pdu = A_ASSOCIATE_RQ()
+    pdu.from_primitive(request)
+    return pdu.encode()
+
+
+def data_pdu(fragment: bytes, *, control: int, context: int = 1) -> bytes:
+    """A P-DATA-TF with one fragment (PS3.8 9.3.5, E.2)."""
+    item = PresentationDataValueItem()
+    item.presentation_context_id, item.presentation_data_value = context, bytes([control]) + fragment
+    pdu = P_DATA_TF()
+    pdu.presentation_data_value_items = [item]
+    return pdu.encode()
+
+
+def receive(link: socket.socket, count: int) -> bytes:
+    """Exactly `count` bytes."""
+    received = b""
+    while len(received) < count:
+        chunk = link.recv(count - len(received))
+        assert chunk, "the node closed the connection"
+        received += chunk
+    return received
+
+
+def receive_pdu(link: socket.socket) -> bytes:
+    """The next PDU, whole."""
+    head = receive(link, 6)
+    return head + receive(link, struct.unpack(">L", head[2:])[0])
+
+
+def ended(link: socket.socket) -> bytes:
+    """Everything that still comes until the node closes the connection."""
+    received = b""
+    while True:
+        try:
+            chunk = link.recv(4096)
+        except ConnectionResetError:
+            return received
+        if not chunk:
+            return received
+        received += chunk
+
+
+def associated(port: int) -> socket.socket:
+    """A connection with an accepted association."""
+    link = socket.create_connection(("127.0.0.1", port), timeout=60)
+    link.sendall(association_request())
+    answer = receive_pdu(link)
+    assert answer[0] == ACCEPTED, answer[:10]
+    return link

@@ -13,7 +13,6 @@ import logging
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -24,8 +23,8 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from dicom_node.polling import PolledSocket
-from dicom_node.receive.reactor import QuickResponses, WaitingAssociation, WaitingDul
+from dicom_node.receive.buffered import BufferedSocket
+from dicom_node.receive.reactor import QuickStores, WaitingAssociation, WaitingDul
 
 log = logging.getLogger(__name__)
 
@@ -126,35 +125,7 @@ class Connections:
         return True
 
 
-class BoundedSocket(PolledSocket):
-    """Reads no more than a PDU may have, and no longer than it may take."""
-
-    def __init__(self, association: Association, link: socket.socket, limits: Limits) -> None:
-        super().__init__(association, client_socket=link)
-        self._longest = max(limits.pdu_bytes, _LONGEST_REQUEST_BYTES)
-        self._timeout_s = limits.timeout_s
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Exactly `nr_bytes`, or fewer where the peer ends the connection. OSError: too many, or too slow."""
-        link = self.socket
-        if link is None:
-            raise ConnectionAbortedError("the connection was closed")
-        if nr_bytes > self._longest:
-            log.warning("PDU is too long", extra={"count": nr_bytes})
-            self.send(_ABORT_PDU)
-            raise ConnectionAbortedError(f"a PDU claims {nr_bytes} bytes; must be at most {self._longest}")
-        received, view = 0, memoryview(bytearray(nr_bytes))
-        deadline = time.monotonic() + self._timeout_s
-        while received < nr_bytes:
-            link.settimeout(max(0.001, deadline - time.monotonic()))
-            count = link.recv_into(view[received:])
-            if count == 0:
-                break
-            received += count
-        return cast("bytearray", view.obj)[:received] if received < nr_bytes else cast("bytearray", view.obj)
-
-
-class BoundedMessages(QuickResponses):
+class BoundedMessages(QuickStores):
     """Puts messages together from P-DATA, and ends the association where one grows too large or makes no sense."""
 
     def __init__(self, association: Association, limits: Limits) -> None:
@@ -177,7 +148,7 @@ class BoundedMessages(QuickResponses):
         except Exception as error:  # noqa: BLE001 - whatever a peer's command set makes pynetdicom's parser raise
             self._end(f"a command set cannot be understood ({type(error).__name__})")
             return
-        if self.message is None:
+        if self.is_between:
             self._received = 0
 
     def _end(self, reason: str) -> None:
@@ -277,8 +248,14 @@ class GuardedHandler(RequestHandler):
         association.__class__ = WaitingAssociation
         association.dul = WaitingDul(association)
         association.acse_timeout, association.network_timeout = self.ae.acse_timeout, self.ae.network_timeout
-        association.dimse = BoundedMessages(association, self._guarded.limits)
-        association.dul.socket = BoundedSocket(association, self._connection.link, self._guarded.limits)
+        limits = self._guarded.limits
+        association.dimse = BoundedMessages(association, limits)
+        association.dul.socket = BufferedSocket(
+            association,
+            self._connection.link,
+            longest_pdu_bytes=max(limits.pdu_bytes, _LONGEST_REQUEST_BYTES),
+            timeout_s=limits.timeout_s,
+        )
         association.bind(evt.EVT_REQUESTED, self._requested)
         association.bind(evt.EVT_FSM_TRANSITION, self._moved)
         evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})

@@ -13,7 +13,8 @@ import select
 import socket
 import ssl
 import threading
-from struct import pack
+from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, Final, cast
 
 from pynetdicom import evt
@@ -23,13 +24,20 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
+from dicom_node.receive.buffered import BufferedSocket
+from dicom_node.receive.messages import COMMAND, COMMAND_LAST, LAST, data_pdu, store_request, store_response
+
 _LOOK_S: Final = 0.1  # how late a timer may be noticed
-_COMMAND_LAST: Final = b"\x03"  # of a fragment: all of a command set (PS3.8 E.2)
+_ESTABLISHED: Final = "Sta6"  # data transfer (PS3.8 9.2.1)
 _PDU_OVERHEAD_BYTES: Final = 6  # that a fragment adds to the value, of what the peer allows
 
 
 class WaitingDul(DULServiceProvider):
-    """Sleeps until the peer sends, its own side wants to send, or a timer is to be looked at."""
+    """Sleeps until the peer sends, its own side wants to send, or a timer is to be looked at.
+
+    A request to store is served here, on the thread that read it, where the association's own one has nothing to do:
+    handing it over, and the answer back, costs more than the rest of pynetdicom.
+    """
 
     def __init__(self, association: Association) -> None:
         super().__init__(association)
@@ -37,6 +45,7 @@ class WaitingDul(DULServiceProvider):
         self._waker, self._sleeper = socket.socketpair()
         self._sleeper.setblocking(False)
         self._happened = threading.Event()  # there may be something for the association to take
+        self.is_serving = False
 
     def run_reactor(self) -> None:
         """Run until killed."""
@@ -71,8 +80,40 @@ class WaitingDul(DULServiceProvider):
         self._happened.wait(_LOOK_S)
         self._happened.clear()  # before the queues are looked at, so that nothing is missed
 
+    def serve_here(self, request: C_STORE, context_id: int) -> bool:
+        """Serve a request on this thread; False where it is for the association's own."""
+        self.is_serving = True
+        try:
+            return cast("WaitingAssociation", self.assoc).serve_if_idle(request, context_id)
+        finally:
+            self._idle_timer.restart()
+            self.is_serving = False
+
+    def send_now(self, context_id: int, value: bytes) -> bool:
+        """Send a fragment at once; False where that is not for this thread, or something else goes before."""
+        if threading.current_thread() is not self or self.to_provider_queue.queue or self.socket is None:
+            return False
+        if self.state_machine.current_state != _ESTABLISHED:
+            return False
+        self.socket.send(data_pdu(context_id, value))
+        return True
+
+    def _read_pdu_data(self) -> None:
+        if self.state_machine.current_state == _ESTABLISHED and isinstance(self.socket, BufferedSocket):
+            try:
+                items = self.socket.take_data()
+            except OSError:
+                self.event_queue.put("Evt17")  # transport connection closed (PS3.8 9.2.3)
+                return
+            if items is not None:
+                data = P_DATA()
+                data.presentation_data_value_list.extend(cast("Any", items))
+                self.assoc.dimse.receive_primitive(data)
+                return
+        super()._read_pdu_data()
+
     def _is_transport_event(self) -> bool:
-        if self.to_user_queue.qsize() or self.assoc.dimse.msg_queue.qsize():
+        if self.to_user_queue.queue or self.assoc.dimse.msg_queue.queue:
             self._happened.set()
         # Waiting for the connection to close (Sta13), the stock method closes it; it must not be kept.
         if self.event_queue.empty() and self.state_machine.current_state != "Sta13":
@@ -83,6 +124,8 @@ class WaitingDul(DULServiceProvider):
 
     def _sleep(self) -> None:
         link = None if self.socket is None else self.socket.socket
+        if isinstance(self.socket, BufferedSocket) and self.socket.has_buffered:
+            return
         if isinstance(link, ssl.SSLSocket) and link.fileno() >= 0 and link.pending():
             return  # decrypted already: the socket would not show it
         poll = select.poll()
@@ -103,11 +146,15 @@ class WaitingDul(DULServiceProvider):
 class WaitingAssociation(Association):
     """Serves one request after the other, asleep in between."""
 
+    is_idle = False  # it has nothing to serve, and takes nothing from the queue until it says otherwise
+
     def _run_reactor(self) -> None:
         self._is_paused = False
         while not self._kill:
+            self.is_idle = True
             if self.dimse.msg_queue.empty():
                 cast("WaitingDul", self.dul).wait_for_work()
+            self.is_idle = False
             self._is_paused = True
             self._reactor_checkpoint.wait()  # cleared while somebody else takes what arrives
             self._is_paused = False
@@ -117,6 +164,16 @@ class WaitingAssociation(Association):
             if self._has_ended():
                 self.kill()
                 return
+
+    def serve_if_idle(self, request: C_STORE, context_id: int) -> bool:
+        """Serve a request on the calling thread, if nothing goes before it and it can be served at all."""
+        context = self._accepted_cx.get(context_id)
+        if context is None or context.abstract_syntax != request.AffectedSOPClassUID:
+            return False
+        if not self.is_idle or self.dimse.msg_queue.queue or not self._reactor_checkpoint.is_set():
+            return False
+        self._serve_request(request, context_id)
+        return True
 
     def _has_ended(self) -> bool:
         if self.is_established and self.acse.is_release_requested():
@@ -129,50 +186,88 @@ class WaitingAssociation(Association):
             evt.trigger(self, evt.EVT_ABORTED, {})
         elif not self.dul.is_alive():
             return True
-        elif self.dul.idle_timer_expired():
+        elif self.dul.idle_timer_expired() and not cast("WaitingDul", self.dul).is_serving:
             self.abort()
         else:
             return False
         return True
 
 
-class QuickResponses(DIMSEServiceProvider):
-    """Encodes what answers a C-STORE by itself; everything else as pynetdicom does."""
+class QuickStores(DIMSEServiceProvider):
+    """Takes requests to store apart by itself, and answers them so; everything else as pynetdicom does."""
+
+    def __init__(self, association: Association) -> None:
+        super().__init__(association)
+        self._store: _Store | None = None  # the request that is coming in
+
+    @property
+    def is_between(self) -> bool:
+        """Whether no message is half here."""
+        return self.message is None and self._store is None
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        """Take in fragments of a message (PS3.8 E.2)."""
+        values = cast("list[tuple[int, Any]]", primitive.presentation_data_value_list)
+        if self.is_between:
+            self._store = self._begun(values[0])
+            values = values[1:]
+        if self._store is None:
+            super().receive_primitive(primitive)
+            return
+        for number, (_, value) in enumerate(values):
+            if value[0] & COMMAND:  # not here; what pynetdicom makes of it is the answer
+                self._leave(values[number:])
+                return
+            self._store.data_set.write(memoryview(value)[1:])
+            if value[0] & LAST:
+                self._finish()
+                return  # as pynetdicom does: it does not look for another message in the same PDU
 
     def send_msg(self, primitive: Any, context_id: int) -> None:
         """Send a message."""
-        command = _store_response(primitive)
+        command = store_response(primitive)
         largest = self.maximum_pdu_size
         if command is None or 0 < largest < len(command) + _PDU_OVERHEAD_BYTES:
             super().send_msg(primitive, context_id)
             return
+        value = COMMAND_LAST + command
+        if cast("WaitingDul", self.dul).send_now(context_id, value):
+            return
         data = P_DATA()
-        data.presentation_data_value_list = cast("Any", [[context_id, _COMMAND_LAST + command]])
+        data.presentation_data_value_list = cast("Any", [[context_id, value]])
         self.dul.send_pdu(data)
 
+    def _begun(self, first: tuple[int, Any]) -> "_Store | None":
+        """The request that begins with this fragment; None where it is another message, or somebody listens to all."""
+        context, value = first
+        if value[0] & (COMMAND | LAST) != COMMAND | LAST or self.assoc.get_handlers(evt.EVT_DIMSE_RECV):
+            return None
+        request = store_request(memoryview(value)[1:], context)
+        if request is None:
+            return None
+        return _Store(context=context, command=bytes(value), request=request, data_set=BytesIO())
 
-def _store_response(primitive: Any) -> bytes | None:
-    """The command set of a C-STORE response (PS3.7 9.3.1.2); None where it is none, or says more."""
-    if not isinstance(primitive, C_STORE) or primitive.MessageIDBeingRespondedTo is None or primitive.Status is None:
-        return None
-    if primitive.AffectedSOPClassUID is None or primitive.AffectedSOPInstanceUID is None:
-        return None
-    if getattr(primitive, "ErrorComment", None) or getattr(primitive, "OffendingElement", None):
-        return None
-    elements = b"".join(
-        (
-            _uid(0x0002, str(primitive.AffectedSOPClassUID)),
-            pack("<HHLH", 0, 0x0100, 2, 0x8001),  # Command Field: C-STORE-RSP
-            pack("<HHLH", 0, 0x0120, 2, primitive.MessageIDBeingRespondedTo),
-            pack("<HHLH", 0, 0x0800, 2, 0x0101),  # no data set
-            pack("<HHLH", 0, 0x0900, 2, primitive.Status),
-            _uid(0x1000, str(primitive.AffectedSOPInstanceUID)),
-        )
-    )
-    return pack("<HHLL", 0, 0, 4, len(elements)) + elements
+    def _finish(self) -> None:
+        store, self._store = cast("_Store", self._store), None
+        store.request.DataSet = store.data_set
+        if not cast("WaitingDul", self.dul).serve_here(store.request, store.context):
+            self.msg_queue.put((store.context, store.request))
+
+    def _leave(self, rest: "list[tuple[int, Any]]") -> None:
+        """Let pynetdicom go on with a message from its beginning."""
+        store, self._store = cast("_Store", self._store), None
+        begun = b"\x00" + store.data_set.getvalue()
+        for values in ([(store.context, store.command)], [(store.context, begun)], rest):
+            data = P_DATA()
+            data.presentation_data_value_list.extend((context, bytes(value)) for context, value in values)
+            super().receive_primitive(data)
 
 
-def _uid(element: int, uid: str) -> bytes:
-    value = uid.encode("ascii")
-    value += b"\x00" * (len(value) % 2)
-    return pack("<HHL", 0, element, len(value)) + value
+@dataclass(kw_only=True, slots=True)
+class _Store:
+    """A request to store whose data set is coming in."""
+
+    context: int
+    command: bytes  # the fragment that it began with
+    request: C_STORE
+    data_set: BytesIO

@@ -10,8 +10,8 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import ImplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE, evt
-from pynetdicom.dimse_messages import C_STORE_RQ, C_STORE_RSP
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ, C_STORE_RSP
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.dsutils import encode
 from pynetdicom.pdu import A_ASSOCIATE_RQ, P_DATA_TF
 from pynetdicom.pdu_items import PresentationDataValueItem
@@ -19,8 +19,8 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotific
 from pynetdicom.presentation import build_context
 
 from dicom_factory import mr_image
+from dicom_node.receive.messages import store_response
 from dicom_node.receive.part10 import IMPLEMENTATION_VERSION_NAME
-from dicom_node.receive.reactor import _store_response
 from dicom_node.receive.storage_classes import presentation_contexts
 from dicom_node.report.uids import IMPLEMENTATION_CLASS_UID
 from peers import wait_for
@@ -69,6 +69,33 @@ def store(image: Dataset, message_id: int) -> bytes:
     return sent
 
 
+def values(image: Dataset, message_id: int) -> list[bytes]:
+    """The values of the fragments of a C-STORE request, a command set and some of a data set."""
+    found, pdus = [], store(image, message_id)
+    while pdus:
+        length = int.from_bytes(pdus[2:6], "big")
+        found.append(pdus[11 : 6 + length])
+        pdus = pdus[6 + length :]
+    return found
+
+
+def in_one(*some: bytes, context: int = 1) -> bytes:
+    """A P-DATA-TF PDU with several values (PS3.8 9.3.5)."""
+    items = b"".join((len(value) + 1).to_bytes(4, "big") + bytes([context]) + value for value in some)
+    return b"\x04\x00" + len(items).to_bytes(4, "big") + items
+
+
+def echo(message_id: int) -> bytes:
+    """The command set of a C-ECHO request, as one value."""
+    primitive = C_ECHO()
+    primitive.MessageID, primitive.AffectedSOPClassUID = message_id, "1.2.840.10008.1.1"
+    message = C_ECHO_RQ()
+    message.primitive_to_message(primitive)
+    (data,) = message.encode_msg(1, 4096)
+    ((_, value),) = data.presentation_data_value_list
+    return value
+
+
 def said(port: int, *parts: tuple[bytes, int]) -> bytes:
     """Everything that is answered to `parts`: bytes to send, and how many PDUs to wait for before the next ones.
 
@@ -100,6 +127,7 @@ def one_pdu(link: socket.socket) -> bytes:
     return pdu
 
 
+ONE, TWO = values(mr_image(index=0), 1), values(mr_image(index=1), 2)
 CONVERSATIONS = {
     "release": [(request(), 1), (RELEASE, 1)],
     "store and release": [
@@ -108,6 +136,19 @@ CONVERSATIONS = {
     "two messages at once": [
         (request(), 1), (store(mr_image(index=0), 1) + store(mr_image(index=1), 2), 2), (RELEASE, 1),
     ],
+    "all in one PDU": [(request(), 1), (in_one(*ONE), 1), (RELEASE, 1)],
+    "a PDU for each": [(request(), 1), (b"".join(map(in_one, ONE)), 1), (RELEASE, 1)],
+    "a command in two fragments": [
+        (request(), 1), (in_one(b"\x01" + ONE[0][1:30]) + in_one(b"\x03" + ONE[0][30:], *ONE[1:]), 1), (RELEASE, 1),
+    ],
+    "an empty fragment at the end": [
+        (request(), 1), (in_one(*ONE[:-1], b"\x00" + ONE[-1][1:]) + in_one(b"\x02"), 1), (RELEASE, 1),
+    ],
+    "a command within a data set": [(request(), 1), (in_one(*ONE[:2]) + in_one(echo(7)), 1), (RELEASE, 1)],
+    "a message behind another in one PDU": [(request(), 1), (in_one(*ONE, *TWO) + in_one(*TWO), 2), (RELEASE, 1)],
+    "a context that was not proposed": [(request(), 1), (in_one(*ONE, context=3), 1)],
+    "an echo between": [(request(), 1), (in_one(*ONE), 1), (in_one(echo(5)), 1), (in_one(*TWO), 1), (RELEASE, 1)],
+    "an item longer than its PDU": [(request(), 1), (b"\x04\x00\x00\x00\x00\x08\x00\x00\x00\x09\x01\x03ab", 1)],
     "nonsense": [(request(), 1), (NONSENSE, 1)],
     "request twice": [(request(), 1), (request(), 1)],
 }  # fmt: skip
@@ -151,7 +192,7 @@ def test_the_answer_to_a_store_has_the_bytes_of_the_stock_one(status: int, uid: 
     (data,) = message.encode_msg(1, 16384)
     ((context, value),) = data.presentation_data_value_list
     assert context == 1
-    assert b"\x03" + (_store_response(response) or b"") == value
+    assert b"\x03" + (store_response(response) or b"") == value
 
 
 def test_an_answer_that_says_more_is_left_to_the_stock_class():
@@ -159,7 +200,7 @@ def test_an_answer_that_says_more_is_left_to_the_stock_class():
     response.MessageIDBeingRespondedTo, response.Status = 1, 0xC000
     response.AffectedSOPClassUID, response.AffectedSOPInstanceUID = MRImageStorage, "1.2.3"
     response.ErrorComment = "why"
-    assert _store_response(response) is None
+    assert store_response(response) is None
 
 
 def test_idle_associations_sleep(receiver: Start):

@@ -77,6 +77,7 @@ def send(association: Association, data_set: bytes | None, *, sop_class: str, in
     association.dimse.send_msg(request, context.context_id)
     _, response = association.dimse.get_msg(block=True)
     association._reactor_checkpoint.set()
+    wait_for(lambda: not association._is_paused, what="the reactor going on")  # or it would take the next response
     assert isinstance(response, C_STORE), "the association ended without an answer"
     assert response.Status is not None
     return response.Status

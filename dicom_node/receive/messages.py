@@ -1,0 +1,117 @@
+"""C-STORE messages taken apart and put together byte by byte, where pynetdicom builds data sets for each of them.
+
+What these functions do not know they leave to pynetdicom: they return None then.
+"""
+
+from struct import Struct, pack
+from typing import Any, Final, cast
+
+from pydicom import config
+from pydicom.uid import UID
+from pynetdicom.dimse_primitives import C_STORE
+
+from inference.identifiers import is_uid
+
+COMMAND_LAST: Final = b"\x03"  # of a fragment: all of a command set (PS3.8 E.2)
+COMMAND, LAST = 0x01, 0x02  # bits of it
+
+_DATA_PDU: Final = Struct(">BBLLB")  # P-DATA-TF with one item (PS3.8 9.3.5)
+_ITEM: Final = Struct(">LB")
+_ELEMENT: Final = Struct("<HHL")  # implicit VR little endian (PS3.7 6.3.1)
+_SHORT: Final = Struct("<H")
+_NO_DATA_SET: Final = 0x0101
+_STORE_REQUEST: Final = 0x0001
+# The elements of a C-STORE request (PS3.7 9.3.1.1) without those that only a C-MOVE adds.
+_REQUEST: Final = (0x0000, 0x0002, 0x0100, 0x0110, 0x0700, 0x0800, 0x1000)
+
+
+def fragments(items: memoryview) -> list[tuple[int, memoryview]] | None:
+    """Presentation context and value of each item of a P-DATA-TF PDU (PS3.8 9.3.5.1); None where they are malformed."""
+    found: list[tuple[int, memoryview]] = []
+    begin = 0
+    while begin < len(items):
+        if begin + _ITEM.size > len(items):
+            return None
+        length, context = _ITEM.unpack_from(items, begin)
+        end = begin + 4 + length
+        if length < 2 or end > len(items):
+            return None
+        found.append((context, items[begin + _ITEM.size : end]))
+        begin = end
+    return found or None
+
+
+def data_pdu(context: int, value: bytes) -> bytes:
+    """A P-DATA-TF PDU with one value."""
+    return _DATA_PDU.pack(0x04, 0, len(value) + 5, len(value) + 1, context) + value
+
+
+def store_request(command: memoryview, context: int) -> C_STORE | None:
+    """A C-STORE request by its command set, still without its data set; None where it is none, or says more or less."""
+    values = _elements(command)
+    if values is None or tuple(values) != _REQUEST:
+        return None
+    numbers = [values[element] for element in (0x0100, 0x0110, 0x0700, 0x0800)]
+    if any(len(number) != _SHORT.size for number in numbers):
+        return None
+    field, message_id, priority, data_set = (_SHORT.unpack(number)[0] for number in numbers)
+    sop_class, instance = _uid(values[0x0002]), _uid(values[0x1000])
+    if field != _STORE_REQUEST or data_set == _NO_DATA_SET or sop_class is None or instance is None:
+        return None
+    if priority > 2:
+        return None
+    request = C_STORE()
+    request.MessageID, request.Priority = message_id, priority
+    # The setters would look for the form of a UID once more, in the slow way.
+    private = cast("Any", request)
+    private._affected_sop_class_uid, private._affected_sop_instance_uid = sop_class, instance  # noqa: SLF001
+    private._context_id = context  # noqa: SLF001
+    return request
+
+
+def store_response(primitive: object) -> bytes | None:
+    """The command set of a C-STORE response (PS3.7 9.3.1.2); None where it is none, or says more."""
+    if not isinstance(primitive, C_STORE) or primitive.MessageIDBeingRespondedTo is None or primitive.Status is None:
+        return None
+    if primitive.AffectedSOPClassUID is None or primitive.AffectedSOPInstanceUID is None:
+        return None
+    if getattr(primitive, "ErrorComment", None) or getattr(primitive, "OffendingElement", None):
+        return None
+    elements = b"".join(
+        (
+            _uid_element(0x0002, str(primitive.AffectedSOPClassUID)),
+            pack("<HHLH", 0, 0x0100, 2, 0x8001),  # Command Field: C-STORE-RSP
+            pack("<HHLH", 0, 0x0120, 2, primitive.MessageIDBeingRespondedTo),
+            pack("<HHLH", 0, 0x0800, 2, _NO_DATA_SET),
+            pack("<HHLH", 0, 0x0900, 2, primitive.Status),
+            _uid_element(0x1000, str(primitive.AffectedSOPInstanceUID)),
+        )
+    )
+    return pack("<HHLL", 0, 0, 4, len(elements)) + elements
+
+
+def _elements(command: memoryview) -> dict[int, memoryview] | None:
+    """The values of a command set by their element number, in its order."""
+    values: dict[int, memoryview] = {}
+    begin = 0
+    while begin < len(command):
+        if begin + _ELEMENT.size > len(command):
+            return None
+        group, element, length = _ELEMENT.unpack_from(command, begin)
+        begin += _ELEMENT.size
+        if group != 0 or element in values or begin + length > len(command):
+            return None
+        values[element] = command[begin : begin + length]
+        begin += length
+    return values
+
+
+def _uid(value: memoryview) -> UID | None:
+    text = bytes(value).rstrip(b"\x00").decode("ascii", "replace")
+    return UID(text, config.IGNORE) if is_uid(text) else None
+
+
+def _uid_element(element: int, uid: str) -> bytes:
+    value = uid.encode("ascii")
+    value += b"\x00" * (len(value) % 2)
+    return pack("<HHL", 0, element, len(value)) + value

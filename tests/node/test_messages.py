@@ -1,0 +1,145 @@
+"""Bytes that are taken apart directly give what pynetdicom makes of them, or are left to it."""
+
+import socket
+import threading
+from io import BytesIO
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from pydicom.uid import MRImageStorage
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.dsutils import encode
+from pynetdicom.pdu import P_DATA_TF
+from pynetdicom.pdu_primitives import P_DATA
+
+from dicom_node.receive.buffered import BufferedSocket
+from dicom_node.receive.messages import data_pdu, fragments, store_request
+
+UIDS = some.from_regex(r"[1-9][0-9]{0,8}(\.[1-9][0-9]{0,8}){1,6}", fullmatch=True).filter(lambda uid: len(uid) <= 64)
+WORDS = some.integers(0, 0xFFFF)
+
+
+def command(**changes: Any) -> bytes:
+    """The command set of a C-STORE request, encoded by pynetdicom."""
+    primitive = C_STORE()
+    primitive.MessageID, primitive.Priority = 1, 2
+    primitive.AffectedSOPClassUID, primitive.AffectedSOPInstanceUID = MRImageStorage, "1.2.3"
+    primitive.DataSet = BytesIO(b"data")
+    for name, value in changes.items():
+        setattr(primitive, name, value)
+    message = C_STORE_RQ()
+    message.primitive_to_message(primitive)
+    encoded = encode(message.command_set, True, True)
+    assert encoded is not None
+    return encoded
+
+
+def stock(encoded: bytes, context: int) -> Any:
+    """What pynetdicom makes of a command set with an empty data set."""
+    data = P_DATA()
+    data.presentation_data_value_list = [[context, b"\x03" + encoded], [context, b"\x02"]]
+    message = DIMSEMessage()
+    assert message.decode_msg(data)
+    return message.message_to_primitive()
+
+
+@given(uid=UIDS, message_id=WORDS, priority=some.integers(0, 2), context=some.integers(1, 255))
+def test_a_request_is_what_pynetdicom_makes_of_it(uid: str, message_id: int, priority: int, context: int):
+    encoded = command(AffectedSOPInstanceUID=uid, MessageID=message_id, Priority=priority)
+    ours, theirs = store_request(memoryview(encoded), context), stock(encoded, context)
+    assert ours is not None
+    ours.DataSet = theirs.DataSet
+    known = vars(theirs)
+    assert {name: value for name, value in vars(ours).items() if value is not None} == {
+        name: value for name, value in known.items() if value is not None
+    }
+    assert type(ours.AffectedSOPInstanceUID) is type(theirs.AffectedSOPInstanceUID)
+    assert ours.is_valid_request
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        command(MoveOriginatorApplicationEntityTitle="MOVER", MoveOriginatorMessageID=5),
+        command().replace(b"1.2.3\x00", b"1.2.x\x00"),
+        command().replace(b"1.2.3\x00", b"1..23\x00"),
+        command().replace(b"\x00\x00\x00\x07\x02\x00\x00\x00\x02\x00", b"\x00\x00\x00\x07\x02\x00\x00\x00\x09\x00"),
+        command().replace(b"\x00\x00\x00\x08\x02\x00\x00\x00\x01\x00", b"\x00\x00\x00\x08\x02\x00\x00\x00\x01\x01"),
+        command()[:-2],
+        command() + command(),
+        command()[12:],
+        b"",
+        b"\x00",
+    ],
+    ids=["moved", "letter", "dots", "priority", "no data set", "cut", "twice", "no length", "empty", "one byte"],
+)
+def test_what_is_not_plain_is_left_to_pynetdicom(encoded: bytes):
+    assert store_request(memoryview(encoded), 1) is None
+
+
+def test_another_message_is_left_to_pynetdicom():
+    assert (
+        store_request(
+            memoryview(command().replace(b"\x00\x01\x02\x00\x00\x00\x01\x00", b"\x00\x01\x02\x00\x00\x00\x30\x00")), 1
+        )
+        is None
+    )
+    assert C_ECHO().MessageID is None
+
+
+@given(
+    items=some.lists(some.tuples(some.integers(1, 255), some.binary(min_size=1, max_size=20)), min_size=1, max_size=5)
+)
+def test_items_are_those_that_pynetdicom_finds(items: list[tuple[int, bytes]]):
+    encoded = b"".join((len(value) + 1).to_bytes(4, "big") + bytes([context]) + value for context, value in items)
+    pdu = P_DATA_TF()
+    pdu.decode(b"\x04\x00" + len(encoded).to_bytes(4, "big") + encoded)
+    found = fragments(memoryview(encoded))
+    assert found is not None
+    assert [(context, bytes(value)) for context, value in found] == pdu.to_primitive().presentation_data_value_list
+    if len(items) == 1:
+        assert data_pdu(*items[0]) == pdu.encode()
+    assert fragments(memoryview(encoded)[:-1]) is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    pdus=some.lists(
+        some.tuples(some.sampled_from([4, 5]), some.integers(0, 3), some.sampled_from([2, 7, 1000, 70000, 200000])),
+        min_size=1,
+        max_size=5,
+    ),
+    cut=some.integers(1, 90000),
+)
+def test_reading_ahead_gives_every_pdu_once_and_in_order(pdus: list[tuple[int, int, int]], cut: int):
+    whole, expected = b"", []
+    for kind, fill, length in pdus:
+        value = bytes([fill]) * length
+        expected.append((kind, value))
+        whole += data_pdu(1, value) if kind == 4 else bytes([5, 0]) + length.to_bytes(4, "big") + value
+    near, far = socket.socketpair()
+    reader = BufferedSocket(Association(AE(), "acceptor"), near, longest_pdu_bytes=1 << 20, timeout_s=10)
+
+    def write() -> None:
+        for begin in range(0, len(whole), cut):
+            far.sendall(whole[begin : begin + cut])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    found = []
+    for kind, value in expected:
+        items = reader.take_data()
+        if items is not None:
+            found.extend((4, bytes(one)) for _, one in items)
+        else:
+            head = reader.recv(6)
+            found.append((head[0], bytes(reader.recv(int.from_bytes(head[2:], "big")))))
+        assert found[-1] == (kind, value)
+    writer.join()
+    near.close()
+    far.close()

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -119,6 +120,7 @@ def make_readers(settings: Settings) -> Readers:
         alarm_rate=settings.reader.alarm_rate,
         threads=max(1, len(os.sched_getaffinity(0)) // settings.reader.threads),
         backend=settings.reader.backend,
+        batch=settings.reader.batch,
     )
 
 
@@ -258,10 +260,16 @@ def make_worker_app(settings: Settings, broker_url: str) -> "Celery":
 
     app = make_app(broker_url, visibility_timeout_s=_VISIBILITY_TIMEOUT_S)
 
+    building = threading.Lock()
+
     @cache
-    def pipeline() -> Pipeline:
+    def built() -> Pipeline:
         ledger, _ = open_ledger(settings)
         return make_pipeline(settings, ledger=ledger, files=make_files(settings), readers=make_readers(settings))
+
+    def pipeline() -> Pipeline:
+        with building:  # threads of a worker share one, and so its batches
+            return built()
 
     add_tasks(app, pipeline)
     return app

@@ -18,4 +18,5 @@ USER 10001
 WORKDIR /data
 VOLUME /data
 ENTRYPOINT ["mrclip"]
-CMD ["worker", "--queues", "read", "--pool", "solo"]
+ENV MRCLIP__READER__BATCH=256
+CMD ["worker", "--queues", "read", "--pool", "threads", "--concurrency", "8"]

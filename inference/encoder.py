@@ -123,8 +123,11 @@ class TextInputs:
 class TowerEncoder:
     """An `Encoder` made of two towers and the way captions enter one of them."""
 
-    def __init__(self, *, image: Tower, metadata: Tower, captions: CaptionInputs, dim: int) -> None:
+    def __init__(
+        self, *, image: Tower, metadata: Tower, captions: CaptionInputs, dim: int, images_at_once: int = _IMAGES_AT_ONCE
+    ) -> None:
         self._image, self._metadata, self._captions, self._dim = image, metadata, captions, dim
+        self._images_at_once = images_at_once
 
     @property
     def dim(self) -> int:
@@ -136,8 +139,8 @@ class TowerEncoder:
 
     def encode_images(self, pixels: Float32[np.ndarray, "n c s s"]) -> Float32[np.ndarray, "n d"]:
         parts = [
-            self._image({"pixels": np.ascontiguousarray(pixels[start : start + _IMAGES_AT_ONCE])})
-            for start in range(0, len(pixels), _IMAGES_AT_ONCE)
+            self._image({"pixels": np.ascontiguousarray(pixels[start : start + self._images_at_once])})
+            for start in range(0, len(pixels), self._images_at_once)
         ]
         return self._unit(parts)
 
@@ -176,15 +179,22 @@ def caption_inputs(bundle: Bundle) -> CaptionInputs:
         raise BundleError(file, expected="a usable table or tokenizer", found=str(error)) from error
 
 
-def load_encoder(bundle: Bundle, *, backend: Backend = "onnx", threads: int = 0) -> Encoder:
+def load_encoder(bundle: Bundle, *, backend: Backend = "onnx", threads: int = 0, batch: int | None = None) -> Encoder:
     """The bundle's towers, run by `backend`; ONNX Runtime uses `threads` threads (0: as many as there are cores).
 
-    Nothing heavy is imported before the first image or caption. Then BackendMissing says that the backend is not
-    installed, BundleError that a tower is missing or does not fit.
+    With `batch` images that several threads ask for are encoded together, so many at most. Nothing heavy is imported
+    before the first image or caption. Then BackendMissing says that the backend is not installed, BundleError that a
+    tower is missing or does not fit.
     """
     captions = caption_inputs(bundle)
     image, metadata = _towers(bundle, captions.names, backend=backend, threads=threads)
-    return TowerEncoder(image=image, metadata=metadata, captions=captions, dim=bundle.manifest.embedding_dim)
+    dim = bundle.manifest.embedding_dim
+    if batch is None:
+        return TowerEncoder(image=image, metadata=metadata, captions=captions, dim=dim)
+    from inference.batching import BatchingEncoder
+
+    encoder = TowerEncoder(image=image, metadata=metadata, captions=captions, dim=dim, images_at_once=batch)
+    return BatchingEncoder(encoder, most_images=batch)
 
 
 def _towers(bundle: Bundle, inputs: tuple[str, ...], *, backend: Backend, threads: int) -> tuple[Tower, Tower]:

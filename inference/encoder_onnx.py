@@ -5,7 +5,7 @@
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +19,8 @@ from inference.manifest import IMAGE_ENCODER, METADATA_ENCODER, BundleError
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-_PROVIDERS: Final = ("CUDAExecutionProvider", "CPUExecutionProvider")  # in order of preference, as far as available
+CUDA: Final = "CUDAExecutionProvider"
+_PROVIDERS: Final = (CUDA, "CPUExecutionProvider")  # in order of preference, as far as available
 _FLOATS: Final = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _ERRORS_ONLY: Final = 3  # ONNX Runtime's log severity
 
@@ -61,6 +62,11 @@ def towers(bundle: Bundle, *, inputs: tuple[str, ...], threads: int) -> tuple[On
     )
 
 
+def providers(available: Collection[str]) -> list[str]:
+    """Which of ONNX Runtime's providers run a tower, the preferred first; what CUDA lacks is left to the CPU."""
+    return [provider for provider in _PROVIDERS if provider in available]
+
+
 def _session(graph: bytes, file: str, *, threads: int) -> "InferenceSession":
     try:
         import onnxruntime
@@ -72,11 +78,9 @@ def _session(graph: bytes, file: str, *, threads: int) -> "InferenceSession":
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    available = onnxruntime.get_available_providers()
+    chosen = providers(onnxruntime.get_available_providers())
     try:
-        return onnxruntime.InferenceSession(
-            graph, options, providers=[provider for provider in _PROVIDERS if provider in available]
-        )
+        return onnxruntime.InferenceSession(graph, options, providers=chosen)
     # What ONNX Runtime raises for a graph it cannot load; its exceptions have no common ancestor but Exception.
     except (
         errors.Fail,

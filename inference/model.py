@@ -41,7 +41,12 @@ class Model:
 
 
 def load_model(
-    bundle: Bundle, *, calibration: Calibration | None = None, backend: Backend = "onnx", threads: int = 0
+    bundle: Bundle,
+    *,
+    calibration: Calibration | None = None,
+    backend: Backend = "onnx",
+    threads: int = 0,
+    batch: int | None = None,
 ) -> Model:
     """Make a bundle ready; the captions of its grid are embedded here, so this imports the backend.
 
@@ -53,7 +58,7 @@ def load_model(
             f"the calibration is for bundle {calibration.provenance.bundle_sha256}, not for {bundle.sha256}"
         )
     own = _own_calibration(bundle)
-    encoder = load_encoder(bundle, backend=backend, threads=threads)
+    encoder = load_encoder(bundle, backend=backend, threads=threads, batch=batch)
     grid = _grid(bundle, encoder)
     return Model(
         bundle=bundle,

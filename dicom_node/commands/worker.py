@@ -10,8 +10,8 @@ from dicom_node.wiring import make_worker_app
 
 EXAMPLE = """\b
 Examples:
-  mrclip worker --config node.yaml                               reads and delivers
-  mrclip worker --config node.yaml --queues read --pool solo     one process for a GPU
+  mrclip worker --config node.yaml                                                  reads and delivers
+  mrclip worker --config node.yaml --queues read --pool threads --concurrency 8     one process for a GPU
 """
 
 

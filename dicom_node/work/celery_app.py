@@ -43,6 +43,7 @@ def make_app(broker_url: str, *, visibility_timeout_s: float) -> Celery:
         task_track_started=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
+        worker_proc_alive_timeout=60,  # on a busy machine a process takes more than Celery's 4 s to begin
         worker_prefetch_multiplier=1,
     )
     return app

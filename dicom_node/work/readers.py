@@ -31,16 +31,18 @@ class Readers:
         alarm_rate: float,
         threads: int = 0,
         backend: Backend = "onnx",
+        batch: int | None = None,
     ) -> None:
         """`bundle`: a bundle's folder, a registry's, `none`, or None for the one in the package.
 
-        `threads` are the encoder's; 0: one a core.
+        `threads` are the encoder's; 0: one a core. With `batch` series that are read at once are encoded together.
         """
         self._source = bundle_source(bundle)
         self.registry = self._source.registry if isinstance(self._source, ActiveBundle) else None
         self._calibration, self._alarm_rate = calibration, alarm_rate
         self._threads = threads
         self._backend: Backend = backend
+        self._batch = batch
         self._lock = threading.Lock()
         self._made: tuple[tuple[str | None, float | None], Reader] | None = None
 
@@ -57,7 +59,9 @@ class Readers:
         if bundle is None:
             return Reader(model=None, alarm_rate=self._alarm_rate)
         calibration = _site_calibration(self._calibration, bundle)
-        model = load_model(bundle, calibration=calibration, backend=self._backend, threads=self._threads)
+        model = load_model(
+            bundle, calibration=calibration, backend=self._backend, threads=self._threads, batch=self._batch
+        )
         return Reader(model=model, alarm_rate=self._alarm_rate)
 
 

@@ -20,6 +20,7 @@ from open_clip_train.scheduler import cosine_lr
 from open_clip_train.train import train_one_epoch
 from PIL import Image
 
+import gpu_training
 from inference.captions import Caption, text
 from training.data.batches import Batch, CsvBatches
 from training.data.rows import SliceRow
@@ -149,6 +150,9 @@ def main() -> None:
         "Input pipeline alone (160 px PNG, all of the default recipe's augmentation): "
         f"{input_pipeline():.0f} images/CPU s; with `data.workers` every worker makes whole batches."
     )
+    if torch.cuda.is_available():
+        print("\nOn the GPU (`benchmarks/gpu_training.py`):\n")
+        gpu_training.main([])
 
 
 if __name__ == "__main__":

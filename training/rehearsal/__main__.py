@@ -15,8 +15,10 @@ from training.rehearsal.run import rehearse
 def command(*, out: Path, seed: int) -> None:
     """Preprocess, train, test, export and read ellipse phantoms below OUT, and print the figures."""
     configure()
-    for name, value in asdict(rehearse(out, seed=seed)).items():
+    figures = asdict(rehearse(out, seed=seed))
+    for name, value in figures.items():
         click.echo(f"{name}: {value}")
+    click.echo(f"wall time: {sum(figures['seconds'].values()):.0f} s")
 
 
 command(prog_name="python -m training.rehearsal")

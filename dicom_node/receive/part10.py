@@ -5,7 +5,7 @@ Series Instance UID (0020,000E); no value is decoded but the five that are asked
 builds the data set would build whatever the peer nests or repeats in front of it.
 """
 
-from collections.abc import Generator
+from collections.abc import Container, Generator
 from dataclasses import dataclass
 from struct import Struct, pack
 from typing import Final
@@ -26,9 +26,11 @@ _WANTED: Final = frozenset({_SOP_CLASS, _SOP_INSTANCE, _MODALITY, _STUDY, _SERIE
 _TRANSFER_SYNTAX: Final = 0x00020010
 _SENDER: Final = 0x00020017
 
+_DELIMITERS: Final = 0xFFFE  # group of items and their ends (PS3.5 7.5)
 _ITEM_END, _SEQUENCE_END = 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED: Final = 0xFFFFFFFF
 _LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # a length of four bytes (PS3.5 7.1.2)
+_ENDS: Final = "the data set ends inside {}"
 _PREAMBLE: Final = bytes(128) + b"DICM"
 
 
@@ -56,7 +58,7 @@ def identify(data_set: bytes | memoryview, transfer_syntax_uid: str) -> Identity
     """The UIDs and the modality of an encoded data set; CannotUnderstandError where it cannot be read that far."""
     little, implicit = transfer_syntax_uid != ExplicitVRBigEndian, transfer_syntax_uid == ImplicitVRLittleEndian
     walk = _Walk(memoryview(data_set), little=little, implicit=implicit)
-    values = {tag: _text(value) for tag, value in walk.elements(last=_SERIES) if tag in _WANTED}
+    values = {tag: _text(value) for tag, value in walk.elements(_WANTED, last=_SERIES)}
     modality = values.get(_MODALITY, "")
     return Identity(
         study_instance_uid=StudyInstanceUid(_uid(values, _STUDY, "Study Instance UID")),
@@ -72,7 +74,7 @@ def read_file_meta(file: memoryview) -> FileMeta:
     if bytes(file[128:132]) != b"DICM":
         raise CannotUnderstandError("the file has no DICM prefix (PS3.10 7.1)")
     walk = _Walk(file, little=True, implicit=False, position=132)
-    values = {tag: _text(value) for tag, value in walk.elements(last=0x0002FFFF)}
+    values = {tag: _text(value) for tag, value in walk.elements((_TRANSFER_SYNTAX, _SENDER), last=0x0002FFFF)}
     syntax = values.get(_TRANSFER_SYNTAX, "")
     if not is_uid(syntax):
         raise CannotUnderstandError("Transfer Syntax UID (0002,0010) is missing or is not a UID")
@@ -123,46 +125,57 @@ class _Walk:
         self.position = position
         self._data = data
         order = "<" if little else ">"
-        self._tag, self._length, self._short_length = Struct(f"{order}HH"), Struct(f"{order}L"), Struct(f"{order}H")
+        self._tag, self._length = Struct(f"{order}HH"), Struct(f"{order}L")
+        self._head = Struct(f"{order}HH2sH")  # of most elements in explicit VR
         # One entry for every sequence or item of undefined length that is open: whether it is in implicit VR.
         self._open = [implicit]
 
-    def elements(self, *, last: int) -> Generator[tuple[int, memoryview]]:
-        """Tag and value of the elements at the top level up to tag `last`; sequences of undefined length are skipped.
+    def elements(self, wanted: Container[int], *, last: int) -> Generator[tuple[int, memoryview]]:
+        """Tag and value of the wanted elements at the top level up to tag `last`, no sequences of undefined length.
 
-        `position` is then that of the first element that was not given. Raises CannotUnderstandError where the data
+        `position` is then that of the first element after `last`. Raises CannotUnderstandError where the data
         end inside an element or are nested deeper than `DEEPEST` sequences.
         """
-        while self.position < len(self._data):
+        data, size = self._data, len(self._data)
+        while self.position < size:
             start, top = self.position, len(self._open) == 1
-            group, element = self._tag.unpack(self._take(4))
+            if start + self._tag.size > size:
+                raise CannotUnderstandError(_ENDS.format("an element"))
+            group, element = self._tag.unpack_from(data, start)
             tag = group << 16 | element
             if top and tag > last:
-                self.position = start
                 return
-            vr, length = self._vr_and_length(tag)
+            vr, length = self._vr_and_length(start, tag)
             if length == _UNDEFINED:
                 self._enter(vr)
-            elif tag in (_ITEM_END, _SEQUENCE_END):
+            elif group == _DELIMITERS and tag in (_ITEM_END, _SEQUENCE_END):
                 self._open.pop()
             else:
-                value = self._take(length, tag)
-                if top:
-                    yield tag, value
+                begin, self.position = self.position, self.position + length
+                if self.position > size:
+                    raise CannotUnderstandError(_ENDS.format(f"({group:04X},{element:04X})"))
+                if top and tag in wanted:
+                    yield tag, data[begin : self.position]
         if len(self._open) > 1:
-            raise CannotUnderstandError("the data set ends inside a sequence")
+            raise CannotUnderstandError(_ENDS.format("a sequence"))
 
-    def _vr_and_length(self, tag: int) -> tuple[bytes, int]:
+    def _vr_and_length(self, start: int, tag: int) -> tuple[bytes, int]:
         """VR (empty where it is implicit) and length; the position is then that of the value."""
-        if self._open[-1] or tag >> 16 == 0xFFFE:
-            return b"", self._length.unpack(self._take(4))[0]
-        vr = bytes(self._take(2))
+        data = self._data
+        if start + 8 > len(data):
+            raise CannotUnderstandError(_ENDS.format("an element"))
+        self.position = start + 8
+        if self._open[-1] or tag >> 16 == _DELIMITERS:
+            return b"", self._length.unpack_from(data, start + 4)[0]
+        _, _, vr, length = self._head.unpack_from(data, start)
         if vr in _LONG_VRS:
-            self._take(2)
-            return vr, self._length.unpack(self._take(4))[0]
+            if start + 12 > len(data):
+                raise CannotUnderstandError(_ENDS.format("an element"))
+            self.position = start + 12
+            return vr, self._length.unpack_from(data, start + 8)[0]
         if not (vr.isalpha() and vr.isupper()):
             raise CannotUnderstandError(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has no VR (PS3.5 7.1.2)")
-        return vr, self._short_length.unpack(self._take(2))[0]
+        return vr, length
 
     def _enter(self, vr: bytes) -> None:
         # An undefined length in UN holds implicit VR whatever is around it (PS3.5 6.2.2). A level is a sequence and
@@ -170,12 +183,3 @@ class _Walk:
         if len(self._open) > 2 * DEEPEST:
             raise CannotUnderstandError(f"sequences are nested deeper than {DEEPEST} levels")
         self._open.append(self._open[-1] or vr == b"UN")
-
-    def _take(self, length: int, tag: int | None = None) -> memoryview:
-        end = self.position + length
-        if end > len(self._data):
-            where = "an element" if tag is None else f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-            raise CannotUnderstandError(f"the data set ends inside {where}")
-        value = self._data[self.position : end]
-        self.position = end
-        return value

@@ -24,6 +24,8 @@ from dicom_factory import series
 from dicom_node.deliver.folder import FolderDestination
 from dicom_node.ledger.records import Profile, SeriesSummary
 from dicom_node.report.context import Companions
+from dicom_node.web.accounts import AccountsFile, TokenEntry, UserEntry, hash_password, new_token
+from dicom_node.web.site import Site
 from dicom_node.work.files import SpoolFiles
 from dicom_node.work.pipeline import Pipeline, WorkPolicy
 from inference.model import load_model
@@ -103,6 +105,21 @@ def picture_for_viewers(node: Node, flagged: SeriesSummary) -> None:
     Image.fromarray(capture.pixel_array).save(IMAGES / "secondary-capture.png", optimize=True)
 
 
+def administrator(site: Site) -> str:
+    """Some accounts; the token of one that may see them."""
+    token, digest = new_token()
+    users = {
+        "anna": UserEntry(role="reviewer", password=hash_password("an example, never used")),
+        "bert": UserEntry(role="viewer"),
+    }
+    tokens = {
+        "administrator": TokenEntry(role="admin", sha256=digest),
+        "orthanc": TokenEntry(role="reviewer", sha256="0" * 64),
+    }
+    site.accounts.write(AccountsFile(users=users, tokens=tokens))
+    return token
+
+
 def main() -> None:
     """Make every picture."""
     with TemporaryDirectory() as name:
@@ -127,6 +144,9 @@ def main() -> None:
                 page.goto(path)
                 page.wait_for_load_state("networkidle")
                 page.screenshot(path=IMAGES / f"{picture}.png", full_page=picture == "web-series")
+            page.set_extra_http_headers({"Authorization": f"Bearer {administrator(site)}"})
+            page.goto("/accounts")
+            page.screenshot(path=IMAGES / "web-accounts.png")
             browser.close()
 
 

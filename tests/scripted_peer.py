@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from collections.abc import Sequence
 
 from pydicom.uid import ImplicitVRLittleEndian, MRImageStorage
 from pynetdicom.pdu import A_ASSOCIATE_RQ, P_DATA_TF
@@ -11,11 +12,12 @@ from pynetdicom.presentation import build_context
 
 RELEASE_REQUEST = b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00"
 FOUR_GIB_CLAIM = b"\x04\x00\xff\xff\xff\xff"  # the head of a P-DATA-TF
-ACCEPTED, RELEASED, ABORTED = 0x02, 0x06, 0x07  # PDU types
+ACCEPTED, ABORTED = 0x02, 0x07  # PDU types
+CONTEXTS = ((MRImageStorage, ImplicitVRLittleEndian),)
 
 
-def association_request(called: str = "MRCLIP") -> bytes:
-    """An A-ASSOCIATE-RQ for MR Image Storage in Implicit VR Little Endian, which is context 1 (PS3.8 9.3.2)."""
+def association_request(called: str = "MRCLIP", *, contexts: Sequence[tuple[str, str]] = CONTEXTS) -> bytes:
+    """An A-ASSOCIATE-RQ for pairs of SOP class and transfer syntax, numbered 1, 3, 5, ... (PS3.8 9.3.2)."""
     request = A_ASSOCIATE()
     request.application_context_name = "1.2.840.10008.3.1.1.1"
     request.calling_ae_title, request.called_ae_title = "SCRIPTED", called
@@ -23,9 +25,10 @@ def association_request(called: str = "MRCLIP") -> bytes:
     length.maximum_length_received = 16384
     implementation.implementation_class_uid = "1.2.3"
     request.user_information = [length, implementation]
-    context = build_context(MRImageStorage, ImplicitVRLittleEndian)
-    context.context_id = 1
-    request.presentation_context_definition_list = [context]
+    asked = [build_context(sop_class, syntax) for sop_class, syntax in contexts]
+    for number, context in enumerate(asked):
+        context.context_id = 2 * number + 1
+    request.presentation_context_definition_list = asked
     pdu = A_ASSOCIATE_RQ()
     pdu.from_primitive(request)
     return pdu.encode()
@@ -69,10 +72,10 @@ def ended(link: socket.socket) -> bytes:
         received += chunk
 
 
-def associated(port: int) -> socket.socket:
+def associated(port: int, contexts: Sequence[tuple[str, str]] = CONTEXTS) -> socket.socket:
     """A connection with an accepted association."""
     link = socket.create_connection(("127.0.0.1", port), timeout=60)
-    link.sendall(association_request())
+    link.sendall(association_request(contexts=contexts))
     answer = receive_pdu(link)
     assert answer[0] == ACCEPTED, answer[:10]
     return link

@@ -9,6 +9,7 @@ instance, `DIMSEServiceProvider.send_msg`. Each gives what the stock class gives
 # pynetdicom's own annotations leave some types open.
 # pyright: reportUnknownMemberType=false
 
+import logging
 import select
 import socket
 import ssl
@@ -26,6 +27,8 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.receive.buffered import BufferedSocket
 from dicom_node.receive.messages import COMMAND, COMMAND_LAST, LAST, data_pdu, store_request, store_response
+
+log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 0.1  # how late a timer may be noticed
 _ESTABLISHED: Final = "Sta6"  # data transfer (PS3.8 9.2.1)
@@ -48,9 +51,12 @@ class WaitingDul(DULServiceProvider):
         self.is_serving = False
 
     def run_reactor(self) -> None:
-        """Run until killed."""
+        """Run until killed, or until the peer says what pynetdicom's state machine has no answer to."""
         try:
             super().run_reactor()
+        except Exception as error:  # noqa: BLE001 - whatever a peer's PDUs make it raise
+            log.warning("association is ended", extra={"reason": f"a PDU makes no sense here ({type(error).__name__})"})
+            self.to_user_queue.put(cast("Any", None))  # somebody may wait for the request, or for an answer
         finally:
             self._waker.close()
             self._sleeper.close()

@@ -5,7 +5,6 @@ import os
 import resource
 import socket
 import ssl
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,11 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.uid import ImplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import MRImageStorage
 from pynetdicom import AE
-from pynetdicom.pdu import A_ASSOCIATE_RQ, P_DATA_TF
-from pynetdicom.pdu_items import PresentationDataValueItem
-from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
 from pynetdicom.presentation import build_context
 
 from dicom_factory import mr_image
@@ -26,6 +22,7 @@ from dicom_node.deliver.scu import Peer, association, store
 from dicom_node.receive.guard import Connection, Connections, Limits
 from dicom_node.receive.storage_classes import VERIFICATION
 from peers import wait_for
+from scripted_peer import RELEASE_REQUEST, association_request, data_pdu, ended, receive_pdu
 
 Start = Callable[..., Any]
 Connect = Callable[[int], socket.socket]
@@ -48,32 +45,6 @@ def connect() -> Iterator[Connect]:
     """Connections to a port, closed when the test ends."""
     with ExitStack() as opened:
         yield lambda port: opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
-
-
-def association_request(called: str = "MRCLIP") -> bytes:
-    """An A-ASSOCIATE-RQ for MR Image Storage (PS3.8 9.3.2)."""
-    request = A_ASSOCIATE()
-    request.application_context_name = "1.2.840.10008.3.1.1.1"
-    request.calling_ae_title, request.called_ae_title = "SCRIPTED", called
-    length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
-    length.maximum_length_received = 16384
-    implementation.implementation_class_uid = "1.2.3"
-    request.user_information = [length, implementation]
-    context = build_context(MRImageStorage, ImplicitVRLittleEndian)
-    context.context_id = 1
-    request.presentation_context_definition_list = [context]
-    pdu = A_ASSOCIATE_RQ()
-    pdu.from_primitive(request)
-    return pdu.encode()
-
-
-def data_pdu(fragment: bytes, *, control: int, context: int = 1) -> bytes:
-    """A P-DATA-TF with one fragment (PS3.8 9.3.5, E.2)."""
-    item = PresentationDataValueItem()
-    item.presentation_context_id, item.presentation_data_value = context, bytes([control]) + fragment
-    pdu = P_DATA_TF()
-    pdu.presentation_data_value_items = [item]
-    return pdu.encode()
 
 
 @pytest.fixture
@@ -103,33 +74,6 @@ def associated(connect: Connect) -> Connect:
         return link
 
     return associate
-
-
-def receive_pdu(link: socket.socket) -> bytes:
-    head = receive(link, 6)
-    return head + receive(link, struct.unpack(">L", head[2:])[0])
-
-
-def receive(link: socket.socket, count: int) -> bytes:
-    received = b""
-    while len(received) < count:
-        chunk = link.recv(count - len(received))
-        assert chunk, "the node closed the connection"
-        received += chunk
-    return received
-
-
-def ended(link: socket.socket) -> bytes:
-    """Everything that still comes until the node closes the connection."""
-    received = b""
-    while True:
-        try:
-            chunk = link.recv(4096)
-        except ConnectionResetError:
-            return received
-        if not chunk:
-            return received
-        received += chunk
 
 
 def echoes(port: int, **options: Any) -> bool:
@@ -311,8 +255,11 @@ def test_a_message_that_grows_without_end_is_aborted(receiver: Start, associated
         b"\x04\x00\x00\x00\x00\x05" + b"\x00\x00\x00\x01\x01",  # a fragment without its control header
         b"\x63\x00\x00\x00\x00\x00",  # a PDU type that does not exist
         association_request(),  # a request in an association
+        b"\x07\x00\x00\x00\x00\x04\x00\x00\x04\x00",  # an A-ABORT by nobody there is
+        RELEASE_REQUEST + b"\x63\x00\x00\x00\x00\x00",  # nonsense before the release is answered
+        RELEASE_REQUEST + data_pdu(b"\xff" * 40, control=3),  # a command after it
     ],
-    ids=["garbage", "command", "empty", "headless", "type", "again"],
+    ids=["garbage", "command", "empty", "headless", "type", "again", "nobody", "release", "after"],
 )
 def test_what_makes_no_sense_ends_its_association_and_no_other(receiver: Start, pdu: bytes, associated: Connect):
     node = receiver()
@@ -350,9 +297,12 @@ def test_requests_that_do_not_wait_are_bounded(receiver: Start, monkeypatch: pyt
     )
     for _ in range(12):
         association.dul.socket.send(echo)
-    wait_for(lambda: association.is_aborted or not association.is_established, what="the flood being aborted")
+    # They stay where the sender has to keep them, in its socket; what is taken in nevertheless is bounded.
+    (serving,) = node.scp._server.active_associations
+    assert serving.dimse.msg_queue.qsize() <= 8
     release.set()
     thread.join()
+    association.abort()
     assert echoes(node.port)
 
 

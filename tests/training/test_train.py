@@ -65,6 +65,12 @@ def test_it_learns_and_says_so(tmp_path: Path, toy_recipe: ToyRecipe, stripes: A
     assert all(torch.equal(value, again[name]) for name, value in trained.built.model.state_dict().items())
 
 
+def numbers(run: Path) -> list[dict[str, float]]:
+    """What a run wrote down, but for how quick it was."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "images_per_s"} for line in lines]
+
+
 @pytest.mark.parametrize("extra", [(), ("model.image.drop_path=0.5", "run.micro_batch=4", "data.dropout.field=0.5")])
 def test_a_resumed_run_ends_as_an_uninterrupted_one(
     tmp_path: Path, toy_recipe: ToyRecipe, stripes: Any, extra: tuple[str, ...]
@@ -88,6 +94,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     source = stripes()
     train(recipe, source, tmp_path / "cut", device=CPU)
     assert source.asked[0] == 3
+    assert numbers(tmp_path / "cut") == numbers(tmp_path / "whole"), "those that were lost with the power are not kept"
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)

@@ -63,9 +63,10 @@ def train(
     state = _start(recipe, source, folder, device)
     model, steps = state.built.model, recipe.optimiser.steps
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=recipe.run.precision == "bf16")
-    _announce(recipe, state, device)
+    if is_first():
+        _announce(recipe, state, device)
 
-    with Trackers(recipe.run.trackers, folder, recipe.to_dict()) as trackers:
+    with Trackers(recipe.run.trackers, folder, recipe.to_dict(), resumed=state.step) as trackers:
         batches = source.steps(state.step) if state.step < steps else iter(())
         clock = _Clock()
         for done, batch in zip(range(state.step + 1, steps + 1), batches, strict=False):

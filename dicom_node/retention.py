@@ -7,7 +7,6 @@ its series, and deleted after that; what a crash leaves behind is deleted by the
 import logging
 import secrets
 import shutil
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,8 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import NodeError
+from dicom_node.ledger.rebuild import series_in
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.spool import Spool
+from dicom_node.rounds import Rounds
 from inference.identifiers import SeriesInstanceUid
 
 log = logging.getLogger(__name__)
@@ -59,18 +60,15 @@ class Remover:
         self._ledger, self._spool, self._policy, self._clock = ledger, spool, policy, clock
         self._unpublish = unpublish
         self._away = spool.root / "removed"
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
+        self._rounds = Rounds(self._round, name="retention", interval_s=policy.interval_s)
 
     def start(self) -> None:
         """Begin, at once."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """End after the series that is being removed; also before `start`, and twice."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._rounds.stop()
 
     def run(self, now: datetime) -> Removed:
         """Remove what is old enough at `now`. Raises LedgerUnavailableError."""
@@ -86,11 +84,21 @@ class Remover:
         if self._policy.answered is None:
             return series, instances
         before = now - self._policy.answered
-        while not self._stopped.is_set() and (found := self._ledger.removable(before, limit=_BATCH)):
+        while not self._rounds.are_over and (found := self._ledger.removable(before, limit=_BATCH)):
             counts = [self._ledger.remove(uid, before=before, take_out=self._taker(uid)) for uid in found]
             series += sum(count is not None for count in counts)
             instances += sum(count or 0 for count in counts)
-        return series, instances
+        return series + self._removed_elsewhere(before), instances
+
+    def _removed_elsewhere(self, before: datetime) -> int:
+        """Take out what this spool has of series that another node of the same ledger removed; how many."""
+        count = 0
+        for folder in self._spool.series_folders():
+            if self._rounds.are_over or folder.stat().st_mtime >= before.timestamp():
+                continue
+            uid = series_in(folder)
+            count += uid is not None and self._ledger.take_out_removed(uid, self._taker(uid))
+        return count
 
     def _delete(self) -> None:
         """Delete what was moved away, elsewhere first: what cannot be deleted there now stays for the next run."""
@@ -123,10 +131,8 @@ class Remover:
         yield from (self._spool.root / "quarantine").glob("*.dcm")
         yield from (self._spool.root / "conflicts").glob("*.dcm")
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self.run(self._clock())
-            except (NodeError, OSError) as error:  # what is old stays old
-                log.warning("nothing removed", extra={"reason": type(error).__name__})
-            self._stopped.wait(self._policy.interval_s)
+    def _round(self) -> None:
+        try:
+            self.run(self._clock())
+        except (NodeError, OSError) as error:  # what is old stays old
+            log.warning("nothing removed", extra={"reason": type(error).__name__})

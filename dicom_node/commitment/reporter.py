@@ -1,7 +1,6 @@
 """Tells those who asked: on the association they asked on while it is open, else on one of our own."""
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from dicom_node.errors import LedgerUnavailableError
 from dicom_node.ledger.commitments import Commitment
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.spool import Spool
+from dicom_node.rounds import Rounds
 
 log = logging.getLogger(__name__)
 
@@ -52,29 +52,25 @@ class Reporter:
         """`peers` by the AE title they ask with: where they take reports once their association has ended."""
         self._ledger, self._spool, self._peers = ledger, spool, peers
         self._policy, self._clock = policy, clock
-        self._stopped, self._woken = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="commitment", daemon=True)
+        self._rounds = Rounds(self._round, name="commitment", interval_s=policy.interval_s)
 
     def start(self) -> None:
         """Begin with what the last run left."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """End after the report that is being made; also before `start`, and twice."""
-        self._stopped.set()
-        self._woken.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._rounds.stop()
 
     def wake(self) -> None:
         """Look now for what is due."""
-        self._woken.set()
+        self._rounds.wake()
 
     def sweep(self) -> int:
         """Report what is due; how much that was. Raises LedgerUnavailableError."""
         due = self._ledger.due_commitments(self._clock(), _BATCH)
         for commitment_id in due:
-            if not self._stopped.is_set():
+            if not self._rounds.are_over:
                 self.report(commitment_id)
         return len(due)
 
@@ -130,15 +126,11 @@ class Reporter:
         if on_theirs:
             self.wake()
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._woken.clear()
-            try:
-                self.sweep()
-            except LedgerUnavailableError as error:  # what is due stays due
-                log.warning("commitments not reported", extra={"reason": str(error)})
-            if not self._stopped.is_set():
-                self._woken.wait(self._policy.interval_s)
+    def _round(self) -> None:
+        try:
+            self.sweep()
+        except LedgerUnavailableError as error:  # what is due stays due
+            log.warning("commitments not reported", extra={"reason": str(error)})
 
 
 def _send(link: Association, report: Report) -> None:

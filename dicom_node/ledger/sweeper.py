@@ -1,7 +1,6 @@
 """Asks the ledger again and again what is due, and has it done: whatever a queue lost comes back this way."""
 
 import logging
-import threading
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final, Protocol
@@ -9,6 +8,7 @@ from typing import Final, Protocol
 from dicom_node.errors import LedgerUnavailableError
 from dicom_node.ledger.records import LATER, LIVE, Priority
 from dicom_node.ledger.turns import Turns
+from dicom_node.rounds import Rounds
 from inference.identifiers import SeriesInstanceUid
 
 log = logging.getLogger(__name__)
@@ -81,26 +81,21 @@ class Sweeper:
         turn: Turn | None = None,
     ) -> None:
         """Without `turn` it is the only one."""
-        self._ledger, self._submit, self._clock = ledger, submit, clock
-        self._interval_s, self._turn = interval_s, turn
-        self._stopped, self._woken = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._ledger, self._submit, self._clock, self._turn = ledger, submit, clock, turn
+        self._rounds = Rounds(self._round, name="sweeper", interval_s=interval_s)
 
     def start(self) -> None:
         """Begin to sweep, at once."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """End after the sweep that is running; also before `start`, and twice."""
-        self._stopped.set()
-        self._woken.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        if self._rounds.stop():
             self._give_up()
 
     def wake(self) -> None:
         """Sweep now instead of at the end of the interval."""
-        self._woken.set()
+        self._rounds.wake()
 
     def sweep(self) -> int:
         """Submit what is due, the urgent first; how much that was. Raises LedgerUnavailableError."""
@@ -121,13 +116,9 @@ class Sweeper:
         except LedgerUnavailableError as error:  # whoever is next waits until it runs out
             log.warning("turn not given up", extra={"reason": str(error)})
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._woken.clear()
-            try:
-                if self._turn is None or self._turn.take():
-                    self.sweep()
-            except LedgerUnavailableError as error:  # what is due stays due
-                log.warning("sweep failed", extra={"reason": str(error)})
-            if not self._stopped.is_set():
-                self._woken.wait(self._interval_s)
+    def _round(self) -> None:
+        try:
+            if self._turn is None or self._turn.take():
+                self.sweep()
+        except LedgerUnavailableError as error:  # what is due stays due
+            log.warning("sweep failed", extra={"reason": str(error)})

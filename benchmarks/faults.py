@@ -8,13 +8,15 @@ from tempfile import TemporaryDirectory
 
 import sample  # noqa: F401 - puts the tests' helpers on the path
 from killing import IMAGES, PHASES, undergo
+from survival import MEMORY_BYTES, Survival, survive
 from trouble import FAULTS
 
 KILLS = 200
+DATA_SETS, PDUS = 8000, 4000
 SEED = 2026
 
 
-def main(kills: int) -> None:
+def main(kills: int, data_sets: int, pdus: int) -> None:
     """Print the section."""
     print(f"### Killed {kills} times\n")
     with TemporaryDirectory() as folder:
@@ -22,6 +24,9 @@ def main(kills: int) -> None:
     print("\n### Faults\n\n| fault | what the node did |\n|---|---|")
     for name, fault in FAULTS.items():
         print(f"| {name} | {_fault(fault)} |", flush=True)
+    print(f"\n### {data_sets + pdus} mutants\n")
+    with TemporaryDirectory() as folder:
+        _survived(survive(Path(folder), data_sets=data_sets, pdus=pdus, seed=SEED))
 
 
 def _killed(folder: Path, kills: int) -> None:
@@ -57,10 +62,34 @@ def _killed(folder: Path, kills: int) -> None:
     deaths.check()
 
 
+def _survived(survival: Survival) -> None:
+    toll = survival.toll
+    print(f"{toll.statuses.total()} data sets and {toll.ends.total()} conversations with damaged PDUs, seed {SEED}.\n")
+    print("| how a data set was damaged | times |\n|---|---|")
+    for name, count in toll.damages.most_common():
+        print(f"| {name} | {count} |")
+    print("\n| how it was answered | times |\n|---|---|")
+    for name, count in toll.statuses.most_common():
+        print(f"| {name} | {count} |")
+    print("\n| what the node said last on damaged PDUs | times |\n|---|---|")
+    for name, count in toll.ends.most_common():
+        print(f"| {name} | {count} |")
+    print("\n| outcome | |\n|---|---|")
+    print(f"| different data sets in quarantine, each with its reason | {survival.reasons.total()} |")
+    print(f"| different reasons | {len(survival.reasons)} |")
+    print(f"| data sets under a UID that was taken, kept aside | {survival.aside} |")
+    for state, count in survival.series.items():
+        print(f"| series of mutants {state} | {count} |")
+    print(f"| exceptions that nobody caught | {survival.tracebacks} |")
+    peak, bound = survival.peak_bytes >> 20, MEMORY_BYTES >> 20
+    print(f"| memory of the node at its peak | {peak} MiB (bound: {bound} MiB) |")
+    survival.check()
+
+
 def _fault(fault: Callable[[Path], str]) -> str:
     with TemporaryDirectory() as folder:
         return fault(Path(folder))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if sys.argv[1:] else KILLS)
+    main(*(map(int, sys.argv[1:]) if sys.argv[1:] else (KILLS, DATA_SETS, PDUS)))

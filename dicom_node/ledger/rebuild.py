@@ -15,6 +15,7 @@ from dicom_node.ledger.records import ReceivedInstance
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.part10 import identify, read_file_meta
 from dicom_node.receive.spool import Spool
+from inference.identifiers import SeriesInstanceUid
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,12 @@ def rebuild(
         ledger.review(review, digest=digest)
     log.info("ledger brought up to the spool", extra={"instances": count, "count": reports})
     return Rebuilt(series=series, instances=count, reports=reports, unreadable=unreadable)
+
+
+def series_in(folder: Path) -> SeriesInstanceUid | None:
+    """Which series lies in a folder of the spool; None where nothing in it can be read."""
+    found = (_received(path) for path in sorted(folder.glob("*.dcm")))
+    return next((instance.series_instance_uid for instance in found if instance is not None), None)
 
 
 def _received(path: Path) -> ReceivedInstance | None:

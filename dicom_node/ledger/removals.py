@@ -37,3 +37,12 @@ class Removals(LedgerPart):
             count, row.instances = row.instances, 0
             row.state = transition(row.state, "removed")
             return count
+
+    def take_out_removed(self, series: SeriesInstanceUid, take_out: Callable[[], None]) -> bool:
+        """Take out the files of a series that is removed already, as by another node; False if it is not removed."""
+        with self._transactions.write() as session:
+            row = locked(session, series)
+            if row is None or row.state != "removed":
+                return False
+            take_out()
+            return True

@@ -1,6 +1,7 @@
 """What the settings let go is removed, and nothing else, whatever happens meanwhile."""
 
 import os
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -118,6 +119,23 @@ def test_a_series_that_comes_again_is_received_and_read_again(node: Node) -> Non
     node.read("1.2.3")
     assert node.remover.run(day(15)) == Removed()
     assert node.state("1.2.3") == ("answered", 2, 2)
+
+
+def test_what_another_node_of_the_ledger_removed_goes_here_too(node: Node, tmp_path: Path) -> None:
+    node.send("1.2.3", 1)
+    node.send("1.2.4", 1)
+    node.read("1.2.3")
+    other = tmp_path / "other"
+    shutil.copytree(node.spool.root, other / "spool")
+    for folder in (other / "spool" / "instances").iterdir():
+        os.utime(folder, (T0.timestamp(), T0.timestamp()))
+    elsewhere = Node(other, node.ledger)
+    assert elsewhere.remover.run(day(6)) == Removed()
+    assert node.remover.run(day(8)) == Removed(series=1, instances=1)
+    assert elsewhere.state("1.2.3") == ("removed", 0, 1)
+    assert elsewhere.remover.run(day(8)) == Removed(series=1)
+    assert elsewhere.state("1.2.3") == ("removed", 0, 0)
+    assert elsewhere.state("1.2.4") == ("receiving", 1, 1)
 
 
 def test_an_instance_that_comes_while_its_series_goes_is_not_lost(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from ordeal import BLOWS, LEASE_S, undergo
 from postgres_server import postgres
 
 SERIES = 500
-STRIKES = 60
+STRIKES = 48
 SEED = 2026
 NAMES = {
     "worker": "a worker, all of it, SIGKILL; another is started",

@@ -1,7 +1,14 @@
-"""From the last C-STORE of a series to its accepted report: how long, how many a second, and where the time goes."""
+"""From the last C-STORE of a series to its accepted report: how long, how many a second, and where the time goes.
 
+What it measured is in figures/end_to_end.json too, from which `scaling.py` computes how many machines that means.
+python benchmarks/end_to_end.py [SINGLE BURST]     fewer series only try the script; nothing is written down then
+"""
+
+import json
+import os
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -25,13 +32,15 @@ from dicom_node.wiring_receive import make_intake, open_spool
 from dicom_node.work.files import SpoolFiles
 from inference.read import Reader, read_series
 from inference.sources import Instance, find, load
+from machine import describe
 from ordeal import Broker, Worker
 from peers import StoreScp, program, storescp, wait_for
 from postgres_server import postgres
 from read_folder import parts
 from serving import Served, opened, serve, write_settings
 
-BURST, SINGLE, SLICES = 40, 20, 24
+BURST, SINGLE, SLICES = 40, 16, 24
+FIGURES = Path(__file__).with_name("figures") / "end_to_end.json"
 TIMES = """
 SELECT s.last_at, r.created_at, r.finished_at, d.delivered_at FROM deliveries d
 JOIN readings r ON r.id = d.reading_id JOIN series s ON s.id = r.series_id
@@ -66,58 +75,123 @@ class Times:
     accepted_s: float
 
 
-def main() -> None:
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Of one setup."""
+
+    setup: Setup
+    single: list[Times]
+    burst: list[Times]
+    sent_s: float
+
+    @property
+    def rate(self) -> float:
+        """Series a second in the burst."""
+        begun_s = max(one.last_s for one in self.burst)
+        return len(self.burst) / (max(one.accepted_s for one in self.burst) - begun_s)
+
+    @property
+    def whole_s(self) -> list[float]:
+        """From the last instance of a series sent alone to its accepted report."""
+        return [one.accepted_s - one.last_s for one in self.single]
+
+
+def main(single: int, burst: int) -> None:
     """Print the section."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         bundle = atto_bundle.write(folder / "bundle")
-        study = sample.write(folder / "study", count=SINGLE + BURST, slices=SLICES)
+        study = sample.write(folder / "study", count=single + burst, slices=SLICES)
         measured = [
-            (setup, *measure(folder / str(number), setup, bundle, study)) for number, setup in enumerate(SETUPS)
+            measure(folder / str(number), setup, (bundle, study), (single, burst))
+            for number, setup in enumerate(SETUPS)
         ]
         with postgres() as url:
-            direct = functions(folder / "direct", bundle, study, url)
+            direct = functions(folder / "direct", bundle, study, (url, single))
+        size = sum(path.stat().st_size for path in (study / "000").iterdir())
     print(f"{SLICES} slices of 256 x 256, 16 encoded by ConvNeXt-atto at 224 px (random).")
     print("DCMTK's dcmsend and storescp run on the same cores. Every setting has its default but")
     print("`quiet_after_release_s: 0` (2 s by default).\n")
-    print(f"One series at a time (n={SINGLE - 1}), from its last instance, whose C-STORE response follows at once:\n")
+    latencies(measured, single)
+    rates(measured, burst)
+    shares(direct, measured, single)
+    if (single, burst) == (SINGLE, BURST):
+        keep(direct, measured, size)
+
+
+def latencies(measured: Sequence[Measured], count: int) -> None:
+    """Print how long single series take."""
+    print(f"One series at a time (n={count - 1}), from its last instance, whose C-STORE response follows at once:\n")
     print("| | accepted: half | 95 % | waiting: quiet, sweep, queue | reading and report | delivery, its sweep |")
     print("|---|---|---|---|---|---|")
-    for setup, single, _, _ in measured:
-        whole = [one.accepted_s - one.last_s for one in single]
+    for one in measured:
         steps = [
-            [one.begun_s - one.last_s for one in single],
-            [one.finished_s - one.begun_s for one in single],
-            [one.accepted_s - one.finished_s for one in single],
+            [times.begun_s - times.last_s for times in one.single],
+            [times.finished_s - times.begun_s for times in one.single],
+            [times.accepted_s - times.finished_s for times in one.single],
         ]
         cells = " | ".join(f"{1000 * statistics.median(step):.0f} ms" for step in steps)
-        print(f"| {setup.name} | {1000 * statistics.median(whole):.0f} ms | {1000 * p95(whole):.0f} ms | {cells} |")
-    print(f"\n{BURST} series in one association, all due when it ends:\n")
+        half, most = 1000 * statistics.median(one.whole_s), 1000 * p95(one.whole_s)
+        print(f"| {one.setup.name} | {half:.0f} ms | {most:.0f} ms | {cells} |")
+
+
+def rates(measured: Sequence[Measured], count: int) -> None:
+    """Print how many series a second go through."""
+    print(f"\n{count} series in one association, all due when it ends:\n")
     print("| | received | series/s | accepted report: half | 95 % |\n|---|---|---|---|---|")
-    rates = {}
-    for setup, _, burst, sent_s in measured:
-        begun_s = max(one.last_s for one in burst)
-        rates[setup.name] = BURST / (max(one.accepted_s for one in burst) - begun_s)
-        whole = [one.accepted_s - begun_s for one in burst]
-        received = f"{BURST * SLICES / sent_s:.0f} instances/s"
-        print(f"| {setup.name} | {received} | **{rates[setup.name]:.1f}**", end=" ")
+    for one in measured:
+        begun_s = max(times.last_s for times in one.burst)
+        whole = [times.accepted_s - begun_s for times in one.burst]
+        received = f"{count * SLICES / one.sent_s:.0f} instances/s"
+        print(f"| {one.setup.name} | {received} | **{one.rate:.1f}**", end=" ")
         print(f"| {statistics.median(whole):.1f} s | {p95(whole):.1f} s |")
-    shares(direct, rates["1 worker, Redis, PostgreSQL"])
 
 
-def shares(direct: dict[str, float], rate: float) -> None:
-    """Print where the time of one series goes."""
-    whole_ms, queued_ms = 1000 * sum(direct.values()), 1000 / rate
-    more_ms = queued_ms - whole_ms
-    print(f"\nThe same functions called one after the other, without a queue, PostgreSQL, n={SINGLE}:\n")
-    print("| part of one series | ms | share |\n|---|---|---|")
-    for part, seconds in direct.items():
-        print(f"| {part} | {1000 * seconds:.0f} | {100_000 * seconds / whole_ms:.0f} % |")
-    print(f"| all | {whole_ms:.0f} | 100 % |")
+def shares(direct: dict[str, float], measured: Sequence[Measured], count: int) -> None:
+    """Print where the time of one series goes, and what the queue costs."""
+    whole_ms = 1000 * sum(direct.values())
+    one_worker = next(one for one in measured if one.setup.workers == 1)
+    queued_ms = 1000 / one_worker.rate
     print(
-        f"\nOne worker in the burst takes {queued_ms:.0f} ms a series; with the queue, node and destination beside it,"
+        f"\nThe same functions called one after the other, without a queue, PostgreSQL, n={count}; and their share of"
     )
-    print(f"{more_ms:.0f} ms ({100 * more_ms / whole_ms:.0f} %) more than the functions called directly.")
+    print("the time that one worker takes for a series of the burst:\n")
+    print("| part of one series | ms | share | share with the queue |\n|---|---|---|---|")
+    for part, seconds in direct.items():
+        ms = 1000 * seconds
+        print(f"| {part} | {ms:.0f} | {100 * ms / whole_ms:.0f} % | {100 * ms / queued_ms:.0f} % |")
+    beside_ms = queued_ms - whole_ms
+    share = 100 * beside_ms / queued_ms
+    print(f"| queue, and waiting for node, sender and destination | {beside_ms:.0f} | | {share:.0f} % |")
+    print(f"| all | {whole_ms:.0f}, with the queue {queued_ms:.0f} | 100 % | 100 % |")
+    print("\nOf the burst, against calling the functions directly:\n")
+    print("| | ms of one reader for a series | more than directly |\n|---|---|---|")
+    for one in measured:
+        series_ms = 1000 * one.setup.at_once / one.rate
+        more_ms = series_ms - whole_ms
+        print(f"| {one.setup.name} | {series_ms:.0f} | {more_ms:+.0f} ms ({100 * more_ms / whole_ms:+.0f} %) |")
+
+
+def keep(direct: dict[str, float], measured: Sequence[Measured], size: int) -> None:
+    """Write the figures down for `scaling.py`."""
+    document = {
+        "machine": describe(),
+        "cores": len(os.sched_getaffinity(0)),
+        "slices": SLICES,
+        "series_bytes": size,
+        "parts_ms": {part: round(1000 * seconds, 1) for part, seconds in direct.items()},
+        "setups": {
+            one.setup.name: {
+                "series_per_s": round(one.rate, 2),
+                "received_per_s": round(len(one.burst) * SLICES / one.sent_s),
+                "half_ms": round(1000 * statistics.median(one.whole_s)),
+                "p95_ms": round(1000 * p95(one.whole_s)),
+            }
+            for one in measured
+        },
+    }
+    FIGURES.parent.mkdir(exist_ok=True)
+    FIGURES.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def p95(values: Sequence[float]) -> float:
@@ -125,8 +199,9 @@ def p95(values: Sequence[float]) -> float:
     return statistics.quantiles(values, n=20, method="inclusive")[-1]
 
 
-def measure(folder: Path, setup: Setup, bundle: Path, study: Path) -> tuple[list[Times], list[Times], float]:
-    """Times of series sent one at a time, of a burst, and of sending that."""
+def measure(folder: Path, setup: Setup, given: tuple[Path, Path], counts: tuple[int, int]) -> Measured:
+    """Times of series sent one at a time, of a burst, and of sending that; `given`: bundle and study."""
+    (bundle, study), (single, burst) = given, counts
     folder.mkdir()
     with ExitStack() as stack:
         peer = stack.enter_context(storescp(folder))
@@ -149,12 +224,12 @@ def measure(folder: Path, setup: Setup, bundle: Path, study: Path) -> tuple[list
             stack.callback(worker.stop)
             worker.wait_until_ready()
         ledger = stack.enter_context(opened(url))
-        for number in range(SINGLE):  # the first one warms up
+        for number in range(single):  # the first one warms up
             answered(node, ledger, peer, [study / f"{number:03d}"], number + 1)
-        single = times(ledger)
-        burst = [study / f"{number:03d}" for number in range(SINGLE, SINGLE + BURST)]
-        sent_s = answered(node, ledger, peer, burst, SINGLE + BURST)
-        return single[1:], times(ledger)[SINGLE:], sent_s
+        alone = times(ledger)
+        together = [study / f"{number:03d}" for number in range(single, single + burst)]
+        sent_s = answered(node, ledger, peer, together, single + burst)
+        return Measured(setup=setup, single=alone[1:], burst=times(ledger)[single:], sent_s=sent_s)
 
 
 def answered(node: Served, ledger: Engine, peer: StoreScp, folders: Sequence[Path], count: int) -> float:
@@ -177,8 +252,9 @@ def times(ledger: Engine) -> list[Times]:
     ]
 
 
-def functions(folder: Path, bundle: Path, study: Path, url: str) -> dict[str, float]:
+def functions(folder: Path, bundle: Path, study: Path, how: tuple[str, int]) -> dict[str, float]:
     """Seconds of each part of one series, called directly: medians, and the best of five for single parts."""
+    url, count = how
     folder.mkdir()
     with storescp(folder) as peer:
         to = {"name": "pacs", "ae_title": peer.ae_title, "host": peer.host, "port": peer.port}
@@ -191,12 +267,12 @@ def functions(folder: Path, bundle: Path, study: Path, url: str) -> dict[str, fl
         pipeline = make_pipeline(settings, ledger=ledger, files=SpoolFiles(spool), readers=readers)
         intake = make_intake(settings, ledger=ledger, spool=spool)
         reading, delivery = [], []
-        for number in range(SINGLE):
+        for number in range(count):
             series = {intake.take(request(path)).series_instance_uid for path in (study / f"{number:03d}").iterdir()}
             reading.append(timed(lambda series=series: [pipeline.read(uid) for uid in series]))
             due = ledger.due_deliveries(datetime.now(UTC) + timedelta(seconds=1), 9)
             delivery.append(timed(lambda due=due: [pipeline.deliver(one) for one in due]))
-        assert len(peer.files()) == SINGLE
+        assert len(peer.files()) == count
         engine.dispose()
     headers_s, pixels_s, encode_s = parts(study / "000", readers.current())
     report_s = min(report(study / "000", readers.current()) for _ in range(5))
@@ -243,4 +319,4 @@ def request(path: Path) -> StoreRequest:
 
 
 if __name__ == "__main__":
-    main()
+    main(*(map(int, sys.argv[1:]) if sys.argv[1:] else (SINGLE, BURST)))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -181,6 +182,10 @@ def _inflate(stream: BinaryIO) -> BinaryIO:
     return io.BytesIO(data)
 
 
+# What pydicom raises for a Specific Character Set (0008,0005) that is no text, or has another VR than CS.
+_NO_CHARACTER_SET: Final = (ValueError, NotImplementedError, TypeError, AttributeError, BytesLengthException)
+
+
 def _read(
     stream: BinaryIO, implicit: bool, little: bool, stop_when: Callable[[BaseTag, str | None, int], bool]
 ) -> Dataset:
@@ -194,7 +199,7 @@ def _read(
         if error.errno is not None:
             raise
         raise ParseError("truncated", "the file ends inside a sequence") from error  # pydicom: no tag to read
-    except (ValueError, NotImplementedError) as error:  # a Specific Character Set (0008,0005) that is no text
+    except _NO_CHARACTER_SET as error:
         raise ParseError("not-dicom", f"the data set cannot be parsed: {error}") from error
 
 

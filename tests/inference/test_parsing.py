@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 
 import pytest
 from pydicom.dataset import Dataset
@@ -222,3 +223,12 @@ def test_zeros_after_the_last_element_are_padding() -> None:
     data = part10(image)
     assert parsed(data + bytes(6)).pixels is None
     assert code(data + b"abcdef") == "truncated"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom says what it thinks of such a character set
+@pytest.mark.parametrize("value", [b"ISO_IR 100      ", bytes(8), b"\\" * 4, b"1\\2 "])
+@pytest.mark.parametrize("vr", ["AT", "CS", "DS", "FD", "IS", "OB", "OW", "PN", "SL", "SQ", "UI", "UN", "US"])
+def test_a_character_set_of_another_vr_is_refused_or_forgiven(vr: str, value: bytes) -> None:
+    data = meta("1.2.840.10008.1.2.1") + element(0x00080005, vr.encode(), value)
+    with suppress(ParseError):
+        assert parsed(data + element(0x0020000D, b"UI", b"1.2.3\0")).dataset.StudyInstanceUID == "1.2.3"

@@ -192,6 +192,7 @@ class CommitmentPeer(Section):
     ae_title: AeTitle  # it asks with
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
+    tls: PeerTls | None = None
 
 
 class CommitmentSettings(Section):

@@ -18,7 +18,6 @@ from dicom_node.deliver import Destination
 from dicom_node.deliver.commitment import DicomCommitter
 from dicom_node.deliver.dicom import DicomDestination
 from dicom_node.deliver.folder import FolderDestination
-from dicom_node.deliver.scu import Peer
 from dicom_node.exchange.publisher import Publisher, PublisherPolicy, WithPublished
 from dicom_node.exchange.store import ObjectStore
 from dicom_node.ledger.migrations import migrate
@@ -33,12 +32,11 @@ from dicom_node.receive.spool import Spool
 from dicom_node.report.context import Companions
 from dicom_node.retention import Remover, RetentionPolicy
 from dicom_node.settings import Settings
-from dicom_node.tls import client_context
 from dicom_node.tracing import tracing
 from dicom_node.web.accounts import Accounts
 from dicom_node.web.metrics import Metrics
 from dicom_node.web.site import Site, secret
-from dicom_node.wiring_receive import open_spool, reach_ledger, utc_now
+from dicom_node.wiring_receive import make_peer, open_spool, reach_ledger, utc_now
 from dicom_node.work.dispatch import Dispatcher, Tasks, ThreadDispatcher
 from dicom_node.work.files import SpoolFiles, StoreFiles, WorkFiles
 from dicom_node.work.outdated import WithOutdated
@@ -194,15 +192,7 @@ def make_destination(destination: tree.DicomDestination | tree.FolderDestination
     """The destination that a section of the settings describes; `ae_title` is our own."""
     if isinstance(destination, tree.FolderDestination):
         return FolderDestination(name=destination.name, folder=destination.folder)
-    tls = destination.tls
-    peer = Peer(
-        ae_title=destination.ae_title,
-        host=destination.host,
-        port=destination.port,
-        calling_ae_title=ae_title,
-        tls=None if tls is None else client_context(tls, section=f"destinations.{destination.name}.tls"),
-        tls_name=None if tls is None else tls.server_name,
-    )
+    peer = make_peer(destination, calling_ae_title=ae_title, section=f"destinations.{destination.name}")
     committer = DicomCommitter(peer=peer) if destination.commitment else None
     return DicomDestination(name=destination.name, peer=peer, committer=committer)
 

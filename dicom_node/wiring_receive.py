@@ -13,7 +13,8 @@ from dicom_node.ledger.store import Ledger
 from dicom_node.receive.intake import ArrivalLedger, Intake, QuietTimes
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.spool import Spool
-from dicom_node.settings import Settings
+from dicom_node.settings import CommitmentPeer, DicomDestination, Settings
+from dicom_node.tls import client_context
 
 
 def utc_now() -> datetime:
@@ -41,6 +42,19 @@ def make_intake(settings: Settings, *, ledger: ArrivalLedger, spool: Spool, prio
     )
 
 
+def make_peer(named: DicomDestination | CommitmentPeer, *, calling_ae_title: str, section: str) -> Peer:
+    """A peer that we call, by `section` of the settings. SettingsError where its certificates are wrong."""
+    tls = named.tls
+    return Peer(
+        ae_title=named.ae_title,
+        host=named.host,
+        port=named.port,
+        calling_ae_title=calling_ae_title,
+        tls=None if tls is None else client_context(tls, section=f"{section}.tls"),
+        tls_name=None if tls is None else tls.server_name,
+    )
+
+
 def make_reporter(settings: Settings, *, ledger: Ledger, spool: Spool) -> Reporter:
     """What tells senders whether what they sent is safe."""
     work = settings.work
@@ -48,10 +62,8 @@ def make_reporter(settings: Settings, *, ledger: Ledger, spool: Spool) -> Report
         ledger=ledger,
         spool=spool,
         peers={
-            one.ae_title: Peer(
-                ae_title=one.ae_title, host=one.host, port=one.port, calling_ae_title=settings.scp.ae_title
-            )
-            for one in settings.commitment.peers
+            one.ae_title: make_peer(one, calling_ae_title=settings.scp.ae_title, section=f"commitment.peers.{place}")
+            for place, one in enumerate(settings.commitment.peers)
         },
         policy=ReportPolicy(
             interval_s=work.sweep_interval_s,

@@ -8,7 +8,7 @@ from typing import Final
 from cryptography import x509
 
 from dicom_node.doctor import Check, broken, ok, warning
-from dicom_node.settings import DicomDestination, Settings
+from dicom_node.settings import FolderDestination, Settings
 
 _SOON: Final = timedelta(days=30)
 _RENEW: Final = "Have it renewed by whoever signs certificates here, put the new file there, and restart the node."
@@ -45,8 +45,10 @@ def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
         yield "scp.tls.certificate", settings.scp.tls.certificate
         if settings.scp.tls.client_ca is not None:
             yield "scp.tls.client_ca", settings.scp.tls.client_ca
-    for one in settings.destinations:
-        if isinstance(one, DicomDestination) and one.tls is not None:
+    destinations = ((f"destinations.{one.name}", one) for one in settings.destinations)
+    peers = ((f"commitment.peers.{place}", one) for place, one in enumerate(settings.commitment.peers))
+    for name, one in (*destinations, *peers):
+        if not isinstance(one, FolderDestination) and one.tls is not None:
             for key, path in (("ca", one.tls.ca), ("certificate", one.tls.certificate)):
                 if path is not None:
-                    yield f"destinations.{one.name}.tls.{key}", path
+                    yield f"{name}.tls.{key}", path

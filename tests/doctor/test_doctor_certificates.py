@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from dicom_node.doctor.certificates import check_certificates
 from dicom_node.doctor.peers import ask_destination
-from dicom_node.settings import DicomDestination, PeerTls, Settings
+from dicom_node.settings import CommitmentPeer, CommitmentSettings, DicomDestination, PeerTls, Settings
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -69,3 +69,10 @@ def test_those_of_destinations_are_looked_at_and_a_wrong_one_is_a_fault_of_its_d
     assert (check.name, check.state) == ("certificate destinations.pacs.tls.ca", "broken")
     (asked,) = ask_destination(peer, "MRCLIP").checks
     assert (asked.state, "absent.pem" in asked.message) == ("broken", True)
+
+
+def test_those_of_commitment_peers_are_looked_at(tmp_path: Path) -> None:
+    tls = PeerTls(ca=tmp_path / "absent.pem")
+    peer = CommitmentPeer(ae_title="SCANNER", host="127.0.0.1", port=104, tls=tls)
+    (check,) = check_certificates(Settings(commitment=CommitmentSettings(peers=(peer,))), NOW)
+    assert (check.name, check.state) == ("certificate commitment.peers.0.tls.ca", "broken")

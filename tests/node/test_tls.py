@@ -5,20 +5,25 @@ import ssl
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import dcmread
-from pynetdicom import AE
+from pynetdicom import AE, evt
 
 from dicom_factory import mr_image, write
+from dicom_node.commitment import PUSH_MODEL, Reference, Request
 from dicom_node.deliver.scu import Peer
 from dicom_node.errors import SettingsError
+from dicom_node.ledger.store import Ledger
+from dicom_node.receive.spool import Spool
 from dicom_node.receive.storage_classes import VERIFICATION
 from dicom_node.send import send
-from dicom_node.settings import PeerTls, ServerTls
+from dicom_node.settings import CommitmentPeer, CommitmentSettings, PeerTls, ServerTls, Settings
 from dicom_node.tls import CIPHERS, client_context, server_context
+from dicom_node.wiring_receive import make_reporter
 from peers import free_port, listens, program, running
 
 Start = Callable[..., Any]
@@ -154,6 +159,34 @@ def test_we_send_to_dcmtk_over_tls_and_to_nobody_we_do_not_trust(tmp_path: Path,
         result = send([path], peer)
     assert result.complete is trusts
     assert len(list(received.iterdir())) == result.sent
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.parametrize("trusts", [True, False])
+def test_answers_of_storage_commitment_go_over_tls(ledger: Ledger, tmp_path: Path, pki: Pki, trusts: bool):
+    now, told = datetime.now(UTC), list[str]()
+
+    def tell(event: evt.Event) -> tuple[int, None]:
+        told.append(str(event.event_information.TransactionUID))
+        return 0x0000, None
+
+    entity = AE(ae_title="SCANNER")
+    entity.add_supported_context(PUSH_MODEL, scu_role=False, scp_role=True)
+    server = entity.start_server(
+        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, tell)],
+        ssl_context=server_context(ServerTls(certificate=pki.certificate("node"), key=pki.key("node"))),
+    )  # fmt: skip
+    assert server is not None
+    tls = PeerTls(ca=pki.ca if trusts else pki.certificate("stranger"), server_name="localhost")
+    peer = CommitmentPeer(ae_title="SCANNER", host="127.0.0.1", port=server.socket.getsockname()[1], tls=tls)
+    settings = Settings(commitment=CommitmentSettings(peers=(peer,)))
+    try:
+        asked = Request(transaction_uid="2.25.7", references=(Reference(sop_class_uid="1.2", sop_instance_uid="1.3"),))
+        ledger.request_commitment("SCANNER", asked, now=now, due_at=now)
+        assert make_reporter(settings, ledger=ledger, spool=Spool(tmp_path / "spool")).sweep() == 1
+    finally:
+        server.shutdown()
+    assert told == (["2.25.7"] if trusts else [])
 
 
 @pytest.mark.peer("openssl")

@@ -5,7 +5,6 @@ also after a crash. Nothing is written down about it; what is there is what the 
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from dicom_node.ledger.records import LATER, LIVE, Priority
 from dicom_node.ledger.store import Ledger
 from dicom_node.ledger.sweeper import Due
 from dicom_node.receive.spool import Spool
+from dicom_node.rounds import Rounds
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid
 
 log = logging.getLogger(__name__)
@@ -61,18 +61,16 @@ class Publisher:
         self._listed: dict[str, _Listed] = {}  # by folder of the series
         self._reports_since = datetime.fromtimestamp(0, UTC)
         self._problem: str | None = None
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._not_before_s = 0.0
+        self._rounds = Rounds(self._round, name="publisher", interval_s=policy.interval_s)
 
     def start(self) -> None:
         """Begin, at once."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """End after the series that is being published; also before `start`, and twice."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._rounds.stop()
 
     def check(self) -> None:
         """Raise StoreError if the store did not take what it was given last."""
@@ -95,7 +93,7 @@ class Publisher:
         published = 0
         try:
             for series in waiting:
-                if self._stopped.is_set():
+                if self._rounds.are_over:
                     break
                 published += self._publish(series)
             self._bring_reports()
@@ -135,7 +133,7 @@ class Publisher:
     def _bring_reports(self) -> None:
         finished = self._ledger.reports_finished(self._reports_since)
         for _, report in finished:
-            if not self._spool.report_path(report).with_suffix(".json").exists() and not self._stopped.is_set():
+            if not self._spool.report_path(report).with_suffix(".json").exists() and not self._rounds.are_over:
                 self._bring(report)
         if finished:
             self._reports_since = finished[-1][0] - _MARGIN
@@ -146,15 +144,14 @@ class Publisher:
         except NotPublishedError:  # made before there was a store, or by a worker that has none
             log.info("report not published", extra={"sop_instance_uid": report})
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            pause_s = self._policy.interval_s
-            try:
-                self.round()
-            except (NodeError, OSError) as error:  # what is not published is published by a later round
-                log.warning("not published", extra={"reason": str(error) if isinstance(error, NodeError) else "disk"})
-                pause_s = self._policy.retry_s
-            self._stopped.wait(pause_s)
+    def _round(self) -> None:
+        if time.monotonic() < self._not_before_s:
+            return
+        try:
+            self.round()
+        except (NodeError, OSError) as error:  # what is not published is published by a later round
+            log.warning("not published", extra={"reason": str(error) if isinstance(error, NodeError) else "disk"})
+            self._not_before_s = time.monotonic() + self._policy.retry_s
 
 
 class WithPublished:

@@ -1,7 +1,8 @@
-"""Instances a second into this node, DCMTK's storescp and Orthanc: same sender and files, one and four associations.
+"""Instances a second into this node, DCMTK's storescp, Orthanc and plain pynetdicom: same sender, same files, in turns.
 
-The sender is DCMTK's storescu; TCP_NODELAY=1 for it and storescp, which else wait 40 ms an instance. This node and
-nobody else syncs every instance to the disk before it answers.
+`ingest.py [INSTANCES REPEATS]`: instances an association, and how often. The sender is DCMTK's storescu; TCP_NODELAY=1
+for it and storescp, which else wait 40 ms an instance. This node and nobody else syncs every instance to the disk
+before it answers, so there is a row for what the disk itself can sync.
 """
 
 import json
@@ -10,29 +11,35 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import sample  # noqa: F401 - puts the tests' helpers on the path
 from dicom_factory import mr_image, write_series
+from dicom_node.receive.files import make_folder, write_whole
 from peers import free_port, listens, program, running
 
 SIDES_PX = {"132 KB": 256, "512 KB": 511}
 ASSOCIATIONS = (1, 4)
 INSTANCES = 80  # an association
-REPEATS = 3
+REPEATS = 5
 RECEIVER = Path(__file__).parent.parent / "tests" / "node" / "receiving_process.py"
 Sink = tuple[int, str]  # port and AE title
+Column = tuple[str, int]  # size and associations
+DISK = "the disk alone, synced"
 
 
 @contextmanager
-def node(folder: Path) -> Iterator[Sink]:
-    """This node's receiving part in a process of its own."""
-    command = [sys.executable, str(RECEIVER), str(folder)]
+def node(processes: int, folder: Path) -> Iterator[Sink]:
+    """This node's receiving part in processes of its own."""
+    command = [sys.executable, str(RECEIVER), str(folder), str(processes)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -62,31 +69,32 @@ def orthanc_sink(folder: Path) -> Iterator[Sink]:
         yield port, "ORTHANC"
 
 
-SINKS: dict[str, Callable[[Path], object]] = {"mrclip": node, "storescp --fork": storescp, "Orthanc": orthanc_sink}
+@contextmanager
+def stock(folder: Path) -> Iterator[Sink]:
+    """A plain pynetdicom SCP."""
+    port = free_port()
+    command = [sys.executable, str(Path(__file__).with_name("stock_scp.py")), str(folder), str(port)]
+    with running(command, log=folder.with_suffix(".log"), ready=lambda: listens(port), deadline_s=60):
+        yield port, "STOCK"
+
+
+def sinks(cores: int) -> dict[str, Callable[[Path], AbstractContextManager[Sink]]]:
+    """Whoever receives, by name; the first one is this node as it is by default."""
+    default = min(4, cores)
+    found: dict[str, Callable[[Path], AbstractContextManager[Sink]]] = {
+        f"mrclip, {count} receiving": partial(node, count) for count in sorted({default, 2, 1}, reverse=True)
+    }
+    return {**found, "storescp --fork": storescp, "Orthanc": orthanc_sink, "plain pynetdicom": stock}
 
 
 def send(sink: Sink, folders: list[Path]) -> float:
     """Seconds to send `folders`, each over an association of its own."""
     port, title = sink
+    command = [program("storescu"), "-aec", title, "--max-send-pdu", "131072", "+sd", "127.0.0.1", str(port)]
     environment = {**os.environ, "TCP_NODELAY": "1"}
     begun = time.perf_counter()
     senders = [
-        subprocess.Popen(
-            [
-                program("storescu"),
-                "-aec",
-                title,
-                "--max-send-pdu",
-                "131072",
-                "+sd",
-                "127.0.0.1",
-                str(port),
-                str(folder),
-            ],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-        )
-        for folder in folders
+        subprocess.Popen([*command, str(folder)], env=environment, stdout=subprocess.DEVNULL) for folder in folders
     ]
     failed = [sender.wait() for sender in senders]  # all of them
     if any(failed):
@@ -94,47 +102,119 @@ def send(sink: Sink, folders: list[Path]) -> float:
     return time.perf_counter() - begun
 
 
-def files(root: Path, side_px: int) -> list[list[Path]]:
+def write(folder: Path, folders: list[Path]) -> float:
+    """Seconds to write the files of `folders` as the spool does, a thread for each, with nothing else going on."""
+    contents = [path.read_bytes() for path in sorted(folders[0].iterdir())]
+
+    def run(source: Path) -> None:
+        for number, content in enumerate(contents):
+            write_whole(folder / source.name / f"{number}.dcm", [content], replace=False)
+
+    for source in folders:
+        make_folder(folder / source.name)
+    threads = [threading.Thread(target=run, args=(source,)) for source in folders]
+    begun = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - begun
+
+
+def files(root: Path, side_px: int, *, instances: int, repeats: int) -> Iterator[list[Path]]:
     """Folders to send, by repeat and association; never the same instance twice."""
     pixels = np.random.default_rng(0).integers(0, 1000, (side_px, side_px)).astype(np.uint16)
-    made: list[list[Path]] = []
-    for repeat in range(REPEATS * len(ASSOCIATIONS)):
-        count = ASSOCIATIONS[repeat % len(ASSOCIATIONS)]
-        folders = [root / f"{repeat}-{number}" for number in range(count)]
-        for folder in folders:
-            folder.mkdir(parents=True)
-            images = [mr_image(seed=folder, index=index, pixels=pixels) for index in range(INSTANCES)]
-            write_series(images, folder)
-        made.append(folders)
-    return made
+    for repeat in range(repeats):
+        for count in ASSOCIATIONS:
+            folders = [root / f"{repeat}-{count}-{number}" for number in range(count)]
+            for folder in folders:
+                folder.mkdir(parents=True)
+                write_series([mr_image(seed=folder, index=index, pixels=pixels) for index in range(instances)], folder)
+            yield folders
 
 
-def main() -> None:
-    """Print the table."""
-    print(
-        "| instances a second | " + " | ".join(f"{size}, {n} assoc." for size in SIDES_PX for n in ASSOCIATIONS) + " |"
+@dataclass
+class Spent:
+    """What receivers did with their time, by column."""
+
+    rates: dict[Column, list[float]] = field(default_factory=dict)  # instances a second
+    processor_ms: dict[Column, list[float]] = field(default_factory=dict)  # an instance
+
+
+def processor_s(root: int) -> float:
+    """Seconds of processor time of a process, those it started and those of them that ended."""
+    found: dict[int, tuple[int, float]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        found[int(stat.parent.name)] = int(words[1]), sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
+    members = {root}
+    while more := {one for one, (parent, _) in found.items() if parent in members} - members:
+        members |= more
+    return sum(found[one][1] for one in members if one in found)
+
+
+def children() -> set[int]:
+    """The processes that this one started."""
+    pid = os.getpid()
+    return {int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def measure(size: str, spent: dict[str, Spent], *, instances: int, repeats: int) -> None:
+    """Send to everybody in turns, files of one size."""
+    with tempfile.TemporaryDirectory() as root, ExitStack() as stack:
+        begun: dict[str, tuple[Sink, int]] = {}
+        for name, begin in sinks(len(os.sched_getaffinity(0))).items():
+            folder, before = Path(root) / "".join(filter(str.isalnum, name)), children()
+            folder.mkdir()
+            begun[name] = stack.enter_context(begin(folder)), (children() - before).pop()
+        disk = Path(root) / "disk"
+        disk.mkdir()
+        for folders in files(Path(root) / "sent", SIDES_PX[size], instances=instances, repeats=repeats):
+            column, count = (size, len(folders)), instances * len(folders)
+            for name, (sink, pid) in begun.items():
+                before_s = processor_s(pid)
+                rate = count / send(sink, folders)
+                spent[name].rates.setdefault(column, []).append(rate)
+                spent[name].processor_ms.setdefault(column, []).append(1000 * (processor_s(pid) - before_s) / count)
+            spent[DISK].rates.setdefault(column, []).append(count / write(disk, folders))
+
+
+def table(title: str, rows: dict[str, list[str]]) -> None:
+    """Print one."""
+    columns = [f"{size}, {count} assoc." for size in SIDES_PX for count in ASSOCIATIONS]
+    print(f"| {title} | " + " | ".join(columns) + " |")
+    print("|---|" + "---:|" * len(columns))
+    for name, row in rows.items():
+        print(f"| {name} | " + " | ".join(row) + " |")
+    print()
+
+
+def main(instances: int = INSTANCES, repeats: int = REPEATS) -> None:
+    """Print the tables."""
+    names = list(sinks(len(os.sched_getaffinity(0))))
+    spent = {name: Spent() for name in (*names, DISK)}
+    for size in SIDES_PX:
+        measure(size, spent, instances=instances, repeats=repeats)
+    columns = [(size, count) for size in SIDES_PX for count in ASSOCIATIONS]
+    rates = {name: [statistics.median(one.rates[column]) for column in columns] for name, one in spent.items()}
+    rows = {name: [f"{rate:.0f}" for rate in row] for name, row in rates.items()}
+    for other in ("storescp --fork", "Orthanc", "plain pynetdicom"):
+        pairs = zip(rates[names[0]], rates[other], strict=True)
+        rows[f"{names[0]} / {other}"] = [f"{mine / theirs:.2f}" for mine, theirs in pairs]
+    table("instances a second", rows)
+    table(
+        "ms of processor an instance",
+        {name: [f"{statistics.median(spent[name].processor_ms[column]):.2f}" for column in columns] for name in names},
     )
-    print("|---|" + "---:|" * len(SIDES_PX) * len(ASSOCIATIONS))
-    rates: dict[str, list[float]] = {name: [] for name in SINKS}
-    for side_px in SIDES_PX.values():
-        with tempfile.TemporaryDirectory() as root:
-            sets = files(Path(root), side_px)
-            for name, open_sink in SINKS.items():
-                folder = Path(root) / "".join(filter(str.isalpha, name))
-                folder.mkdir()
-                with open_sink(folder) as sink:  # type: ignore[attr-defined]
-                    spent = [INSTANCES * len(folders) / send(sink, folders) for folders in sets]
-                rates[name] += [statistics.median(spent[n :: len(ASSOCIATIONS)]) for n in range(len(ASSOCIATIONS))]
-    for name, row in rates.items():
-        print(f"| {name} | " + " | ".join(f"{rate:.0f}" for rate in row) + " |")
-    for other in ("storescp --fork", "Orthanc"):
-        ratios = [mine / theirs for mine, theirs in zip(rates["mrclip"], rates[other], strict=True)]
-        print(f"| mrclip / {other} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
     print(
-        f"\n{INSTANCES} instances an association, median of {REPEATS}; one receiving process of mrclip, whose instances"
-        " are synced to the disk and in its ledger before they are answered; the others sync nothing."
+        f"{instances} instances an association, median of {repeats}, in turns. *receiving*: `scp.processes`. mrclip"
+        " syncs every instance to the disk, and its name, before it answers; the others sync nothing. The sender runs on"
+        f" the same cores. *{DISK}*: as the spool writes, by threads, with no DICOM and no sender."
     )
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

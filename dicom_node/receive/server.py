@@ -8,10 +8,13 @@ import logging
 import threading
 import time
 from collections.abc import Hashable, Iterable
+from functools import lru_cache
 from socketserver import BaseServer
 from typing import Final, Generic, Protocol, TypeVar
 
+from pydicom.uid import UID
 from pynetdicom import _config, evt
+from pynetdicom._validators import validate_ui
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
@@ -32,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _CANNOT_UNDERSTAND: Final = 0xC000
 _DUPLICATE: Final = 0x0111  # Duplicate SOP Instance (PS3.7 C.5.7)
+_LONGEST_UID: Final = 64  # characters (PS3.5 9.1)
 _ABORT_GRACE_S: Final = 1.0  # for an A-ABORT to leave
 
 Server = TypeVar("Server", bound=GuardedServer)
@@ -119,6 +123,7 @@ class StorageService:
         """A server of this service on `address`."""
         # pynetdicom's own handlers would log what data sets and identifiers hold.
         _config.LOG_HANDLER_LEVEL = "none"
+        _config.VALIDATORS["UI"] = _valid_uid
         return kind(
             self._entity(),
             address,
@@ -172,6 +177,16 @@ class StorageService:
             self._intake.released(series)
         except NodeError as error:  # they are due all the same, when they have been quiet for longer
             log.warning("series not released", extra={"count": len(series), "reason": str(error)})
+
+
+def _valid_uid(uid: UID) -> tuple[bool, str]:
+    """What pynetdicom says of a UID. A request for an association holds hundreds, and the next one the same."""
+    return _known_uid(uid) if len(uid) <= _LONGEST_UID else validate_ui(uid)
+
+
+@lru_cache(maxsize=4096)
+def _known_uid(uid: UID) -> tuple[bool, str]:
+    return validate_ui(uid)
 
 
 class Sending(Protocol):

@@ -4,6 +4,7 @@ It ends when it is told to, or when that other process is gone. Signals are left
 terminal send them to both.
 """
 
+import gc
 import itertools
 import logging
 import signal
@@ -14,6 +15,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
+from pydicom import config
 from pynetdicom.association import Association
 
 from dicom_node import logs
@@ -54,6 +56,7 @@ class Worker:
     def run(self) -> None:
         """Serve."""
         self._recorder.start()
+        gc.freeze()  # what is here now stays, so nobody needs to look through it
         self._channel.say("ready")
         within_s = self._serve()
         self._connections.close()
@@ -173,6 +176,8 @@ def main(descriptor: int) -> None:
         return
     _, level, settings = message.words
     logs.set_up(level)
+    # A warning for each odd UID of a request goes nowhere, and looking for them takes a third of an association.
+    config.settings.reading_validation_mode = config.IGNORE
     Worker(Settings.model_validate(settings), channel).run()  # the environment is in them already
 
 

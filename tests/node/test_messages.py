@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from pydicom.uid import MRImageStorage
+from pydicom import config
+from pydicom.uid import UID, MRImageStorage
 from pynetdicom import AE
+from pynetdicom._validators import validate_ui
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
@@ -19,6 +21,7 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.receive.buffered import BufferedSocket
 from dicom_node.receive.messages import data_pdu, fragments, store_request
+from dicom_node.receive.server import _valid_uid
 
 UIDS = some.from_regex(r"[1-9][0-9]{0,8}(\.[1-9][0-9]{0,8}){1,6}", fullmatch=True).filter(lambda uid: len(uid) <= 64)
 WORDS = some.integers(0, 0xFFFF)
@@ -80,6 +83,12 @@ def test_a_request_is_what_pynetdicom_makes_of_it(uid: str, message_id: int, pri
 )
 def test_what_is_not_plain_is_left_to_pynetdicom(encoded: bytes):
     assert store_request(memoryview(encoded), 1) is None
+
+
+@pytest.mark.parametrize("uid", ["1.2.3", "1.2.3" * 30, "a", "", "1" * 64, "1" * 65])
+def test_what_is_said_of_a_uid_is_what_pynetdicom_says(uid: str):
+    for _ in range(2):  # looked at, and remembered
+        assert _valid_uid(UID(uid, config.IGNORE)) == validate_ui(UID(uid, config.IGNORE))
 
 
 def test_another_message_is_left_to_pynetdicom():

@@ -43,7 +43,7 @@ One application entity, on one port, does everything; its title is `scp.ae_title
 ### 2.2 Association acceptance
 
 An association is rejected where its called AE title is not ours, where its calling AE title is not among `scp.calling_ae_titles` (empty: everybody may
-send), and where there are too many associations (transient, local limit exceeded). A connection over the limit for its address is closed; one that has
+send) or comes from an address that `scp.calling_hosts` does not name for it, and where there are too many associations (transient, local limit exceeded). A connection over the limit for its address is closed; one that has
 not asked for an association gives way first. A PDU longer than `scp.max_pdu_bytes` (a request: 512 KiB) is answered with A-ABORT.
 
 {accepted}
@@ -120,7 +120,7 @@ Instances are kept in whatever Specific Character Set (0008,0005) they have. Rep
 
 ## 5 Security
 
-Secure transport connection profile: BCP 195 (PS3.15 B.12), TLS 1.2 or newer, by `scp.tls` for what peers open and `destinations[].tls` for what we open, with certificates of peers
+Secure transport connection profile: BCP 195 (PS3.15 B.12), TLS 1.2 or newer, by `scp.tls` for what peers open and `destinations[].tls` and `commitment.peers[].tls` for what we open, with certificates of peers
 where `client_ca` is given. With TLS 1.2 these suites, in this order; TLS 1.3 has its own:
 
 {suites}

@@ -17,6 +17,7 @@ from pydantic import (
     Discriminator,
     Field,
     IPvAnyAddress,
+    IPvAnyNetwork,
     SecretStr,
     StringConstraints,
     Tag,
@@ -81,6 +82,7 @@ class ScpSettings(Section):
     processes: int | None = Field(default=None, ge=1, le=64)  # that receive; null: one a processor core, at most 4
     tls: ServerTls | None = None  # null: without; its port is 2762 by custom
     calling_ae_titles: tuple[AeTitle, ...] = ()  # who may send; empty: everybody
+    calling_hosts: dict[AeTitle, tuple[IPvAnyNetwork, ...]] = {}  # from where a title may; others from everywhere
     accept_other_storage: Literal["refuse", "store"] = "refuse"  # storage classes that are not MR
     # How another data set under a known UID is answered, which is kept aside: success (0000), refuse (0111).
     duplicates: Literal["success", "refuse"] = "success"

@@ -13,14 +13,15 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Final, cast
 
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from dicom_node.receive.buffered import BufferedSocket
@@ -28,6 +29,7 @@ from dicom_node.receive.reactor import QuickStores, WaitingAssociation, WaitingD
 
 log = logging.getLogger(__name__)
 
+Network = IPv4Network | IPv6Network
 Handler = tuple[evt.InterventionEvent, Callable[[evt.Event], Any]]
 
 # The longest association request that makes sense: 128 contexts with every transfer syntax there is (PS3.8 9.3.2).
@@ -36,6 +38,7 @@ _MESSAGES_WAITING: Final = 8  # a peer with one outstanding operation (PS3.7 D.3
 _ABORT_PDU: Final = (
     b"\x07\x00\x00\x00\x00\x04\x00\x00\x02\x06"  # by the provider, invalid parameter value (PS3.8 9.3.8)
 )
+_CALLING_NOT_RECOGNISED: Final = (0x01, 0x01, 0x03)  # A-ASSOCIATE-RJ: permanent, service-user (PS3.8 9.3.4)
 _CONGESTED: Final = (0x02, 0x03, 0x02)  # A-ASSOCIATE-RJ: transient, presentation, local limit exceeded (PS3.8 9.3.4)
 
 
@@ -48,6 +51,15 @@ class Limits:
     pdu_bytes: int
     message_bytes: int
     timeout_s: float  # for a PDU or a TLS handshake to be complete
+    calling_hosts: Mapping[str, Sequence[Network]] = field(default_factory=dict[str, Sequence[Network]])
+
+    def may_call(self, calling_aet: str, host: str) -> bool:
+        """Whether a title may be used from an address; one that is not bound may from everywhere."""
+        if calling_aet not in self.calling_hosts:
+            return True
+        address = ip_address(host)
+        mapped = getattr(address, "ipv4_mapped", None) or address  # of IPv4, on a port that takes both
+        return any(mapped in network for network in self.calling_hosts[calling_aet])
 
 
 class Connection:
@@ -264,11 +276,20 @@ class GuardedHandler(RequestHandler):
         self._guarded.ended(association)
 
     def _requested(self, event: evt.Event) -> None:
-        if self._guarded.connections.associate(self._connection):
-            return
-        log.warning("too many associations", extra={"address": self._connection.host})
-        event.assoc.acse.send_reject(*_CONGESTED)
-        event.assoc.kill()
+        host, request = self._connection.host, cast("A_ASSOCIATE", event.assoc.requestor.primitive)
+        calling_aet = str(request.calling_ae_title).strip()
+        if not self._guarded.limits.may_call(calling_aet, host):
+            reason = "scp.calling_hosts does not let this title call from there"
+            log.warning("association rejected", extra={"ae_title": calling_aet, "address": host, "reason": reason})
+            self._reject(event.assoc, _CALLING_NOT_RECOGNISED)
+        elif not self._guarded.connections.associate(self._connection):
+            log.warning("too many associations", extra={"address": host})
+            self._reject(event.assoc, _CONGESTED)
+
+    @staticmethod
+    def _reject(association: Association, answer: tuple[int, int, int]) -> None:
+        association.acse.send_reject(*answer)
+        association.kill()
 
     def _moved(self, event: evt.Event) -> None:
         # A connection that ends before its request: the association would wait for one until its timer runs out.

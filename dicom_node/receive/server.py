@@ -89,6 +89,7 @@ def limits(settings: ScpSettings) -> Limits:
         pdu_bytes=settings.max_pdu_bytes,
         message_bytes=settings.max_instance_bytes,
         timeout_s=settings.network_timeout_s,
+        calling_hosts=settings.calling_hosts,
     )
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,34 @@ def test_associations_over_the_limit_are_rejected_for_now(receiver: Start, conne
     assert receive_pdu(link)[0] == 0x06
     link.close()
     wait_for(lambda: echoes(node.port), what="the next association")
+
+
+@pytest.mark.parametrize(
+    ("bound", "answer"),
+    [
+        ({}, b"\x02"),
+        ({"OTHER": ["192.0.2.1"]}, b"\x02"),
+        ({"SCRIPTED": ["192.0.2.1", "127.0.0.0/8"]}, b"\x02"),
+        ({"SCRIPTED": ["192.0.2.0/24"]}, b"\x03\x00\x00\x00\x00\x04\x00\x01\x01\x03"),  # permanent, calling AE title
+    ],
+)
+def test_a_title_may_be_bound_to_hosts(
+    receiver: Start, connect: Connect, caplog: pytest.LogCaptureFixture, bound: dict[str, list[str]], answer: bytes
+):
+    node = receiver(calling_hosts=bound)
+    link = connect(node.port)
+    link.sendall(association_request())
+    assert receive_pdu(link).startswith(answer)
+    said = [record for record in caplog.records if record.getMessage() == "association rejected"]
+    assert len(said) == (answer[0] == 0x03)
+    assert echoes(node.port)
+
+
+def test_an_address_of_ipv4_is_the_same_on_a_port_that_takes_both():
+    bound = limits(calling_hosts={"SCANNER": [ip_network("192.0.2.0/24")]})
+    assert bound.may_call("SCANNER", "::ffff:192.0.2.7")
+    assert not bound.may_call("SCANNER", "::ffff:192.0.3.7")
+    assert not bound.may_call("SCANNER", "2001:db8::1")
 
 
 def test_a_message_that_grows_without_end_is_aborted(receiver: Start, associated: Connect):

@@ -79,8 +79,17 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether it has begun to take messages."""
-        return self.process.poll() is None and b" ready." in self._log.read_bytes()
+        """Whether it takes messages."""
+        return self.process.poll() is None and self.was_ready
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether it ever began to take messages."""
+        return b" ready." in self._log.read_bytes()
+
+    def said(self) -> str:
+        """The end of its log."""
+        return self._log.read_text(errors="replace")[-2000:]
 
     def wait_until_ready(self) -> None:
         """Return once it takes messages; fail with its log where it ends instead."""
@@ -180,7 +189,7 @@ class Team:
             pids = {int(owner.rpartition(":")[2]) for owner in _owners(ledger)}
             return [worker for worker in ready() if pids & {reader.pid for reader in worker.readers()}]
 
-        wait_for(lambda: len(ready()) > 1, 240, what=f"two workers being ready ({self.ended} ended by themselves)")
+        wait_for(lambda: len(ready()) > 1, 240, what="two workers being ready")
         end = time.monotonic() + 5
         while time.monotonic() < end:
             if found := reading():
@@ -200,6 +209,7 @@ class Team:
     def _replace_ended(self) -> None:
         for place, worker in enumerate(self.workers):
             if worker.process.poll() is not None:
+                assert worker.was_ready, f"a worker ended before it took anything: {worker.said()}"
                 self.ended += 1
                 self.workers[place] = self._new()
 

@@ -211,8 +211,8 @@ def main(instances: int = INSTANCES, repeats: int = REPEATS) -> None:
     )
     print(
         f"{instances} instances an association, median of {repeats}, in turns. *receiving*: `scp.processes`. mrclip"
-        " syncs every instance to the disk, and its name, before it answers; the others sync nothing. The sender runs on"
-        f" the same cores. *{DISK}*: as the spool writes, by threads, with no DICOM and no sender."
+        " syncs every instance to the disk, and its name, before it answers; the others sync nothing. The sender runs"
+        f" on the same cores. *{DISK}*: as the spool writes, by threads, with no DICOM and no sender."
     )
 
 

@@ -85,6 +85,7 @@ def test_what_is_not_plain_is_left_to_pynetdicom(encoded: bytes):
     assert store_request(memoryview(encoded), 1) is None
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of what it is asked about
 @pytest.mark.parametrize("uid", ["1.2.3", "1.2.3" * 30, "a", "", "1" * 64, "1" * 65])
 def test_what_is_said_of_a_uid_is_what_pynetdicom_says(uid: str):
     for _ in range(2):  # looked at, and remembered

@@ -44,7 +44,7 @@ class Node:
         self._recorder = Recorder(metrics.counted(self.ledger))
         intake = make_intake(settings, ledger=self._recorder, spool=self.spool)
         self._reporter = make_reporter(settings, ledger=self.ledger, spool=self.spool)
-        commitment = make_commitment_scp(settings, ledger=self.ledger, reporter=self._reporter)
+        commitment = make_commitment_scp(settings, ledger=self.ledger, reporter=self._reporter, recorder=self._recorder)
         self.scp = make_scp(settings, intake=intake, commitment=commitment, metrics=metrics, lost=self._catch_up)
         self._publisher = make_publisher(settings, ledger=self.ledger, spool=self.spool)
         self._remover = make_remover(settings, ledger=self.ledger, spool=self.spool, publisher=self._publisher)

@@ -12,6 +12,7 @@ from dicom_node.ledger.records import LIVE, Priority
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.intake import ArrivalLedger, Intake, QuietTimes
 from dicom_node.receive.quarantine import Quarantine
+from dicom_node.receive.recorder import Recorder
 from dicom_node.receive.spool import Spool
 from dicom_node.settings import CommitmentPeer, DicomDestination, Settings
 from dicom_node.tls import client_context
@@ -75,7 +76,7 @@ def make_reporter(settings: Settings, *, ledger: Ledger, spool: Spool) -> Report
     )
 
 
-def make_commitment_scp(settings: Settings, *, ledger: Ledger, reporter: Reporter) -> CommitmentScp:
+def make_commitment_scp(settings: Settings, *, ledger: Ledger, reporter: Reporter, recorder: Recorder) -> CommitmentScp:
     """The messages of Storage Commitment on our own port: questions of senders, answers of destinations."""
     return CommitmentScp(
         ledger=ledger,
@@ -83,4 +84,5 @@ def make_commitment_scp(settings: Settings, *, ledger: Ledger, reporter: Reporte
         clock=utc_now,
         answering=settings.commitment.enabled,
         retry_s=settings.work.retry_s,
+        settle=recorder.flush,
     )

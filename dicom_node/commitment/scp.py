@@ -45,6 +45,8 @@ STATUSES: Final = {
     _RESOURCE_LIMITATION: "the ledger does not answer; may work later",
 }
 
+_ROWS_LATE: Final = timedelta(seconds=0.2)  # those of instances that another process answered for, at most
+
 _Answer = tuple[int, Dataset | None]
 
 
@@ -59,10 +61,12 @@ class CommitmentScp:
         clock: Callable[[], datetime],
         answering: bool = True,
         retry_s: float = 10.0,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
-        """`answering`: senders may ask; `retry_s`: until what a destination does not commit to is sent to it again."""
+        """`answering`: senders may ask; `retry_s`: until what a destination does not commit to is sent to it again;
+        `settle` returns once every instance that was answered for is in the ledger."""
         self._ledger, self._reporter, self._clock = ledger, reporter, clock
-        self._answering, self._retry_s = answering, retry_s
+        self._answering, self._retry_s, self._settle = answering, retry_s, settle
         self._waiting: dict[Association, TheirAssociation] = {}
         self._lock = threading.Lock()
 
@@ -107,6 +111,7 @@ class CommitmentScp:
             return _NO_SUCH_INSTANCE, None
         if request.ActionInformation is None:
             raise CannotUnderstandError("the request has no Action Information (PS3.4 J.3.2.1)")
+        self._settle()
         asked = read_request(request.ActionInformation.getvalue(), str(event.context.transfer_syntax))
         now = self._clock()
         due_at = now + timedelta(seconds=LONGEST_WAIT_S)
@@ -161,7 +166,7 @@ class CommitmentScp:
                 if here and waiting.is_open:
                     self._reporter.report(commitment_id, waiting.tell)
                 else:
-                    self._ledger.hurry_commitment(commitment_id, now=self._clock())
+                    self._ledger.hurry_commitment(commitment_id, now=self._clock() + _ROWS_LATE)
                     self._reporter.wake()
         except NodeError as error:  # they are due all the same, a little later
             log.warning("commitments not reported", extra={"reason": str(error)})

@@ -48,7 +48,7 @@ class Worker:
         service = StorageService(
             settings.scp,
             make_intake(settings, ledger=self._recorder, spool=spool),
-            commitment=make_commitment_scp(settings, ledger=ledger, reporter=reporter),
+            commitment=make_commitment_scp(settings, ledger=ledger, reporter=reporter, recorder=self._recorder),
             senders=RemoteSenders(channel, self._recorder),
         )
         self._server = service.server(HandedServer, (settings.scp.host, settings.scp.port), self._connections)

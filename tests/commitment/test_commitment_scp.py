@@ -64,8 +64,8 @@ class Node:
         peers = {} if listener is None else {"SENDER": Peer(ae_title="SENDER", host="127.0.0.1", port=listener)}
         self.reporter = Reporter(ledger=self.ledger, spool=self.spool, peers=peers, policy=POLICY, clock=now)
         commitment = CommitmentScp(ledger=self.ledger, reporter=self.reporter, clock=now)
-        settings = ScpSettings(host="127.0.0.1", port=0, stop_timeout_s=1)
-        self.scp = StorageScp(settings, intake, commitment=commitment)
+        self.settings, self.intake = ScpSettings(host="127.0.0.1", port=0, stop_timeout_s=1), intake
+        self.scp = StorageScp(self.settings, intake, commitment=commitment)
 
     def states(self) -> dict[str, int]:
         return {state: count for state, count in self.ledger.commitments_by_state().items() if count}
@@ -133,6 +133,21 @@ def ask(link: Association, *references: Reference, transaction: str = "2.25.7", 
     request = request_data_set(Request(transaction_uid=transaction, references=references))
     status, _ = link.send_n_action(request, action, PUSH_MODEL, PUSH_MODEL_INSTANCE)
     return int(status.Status)
+
+
+def test_what_was_answered_for_is_in_the_ledger_before_the_request_is(tmp_path: Path) -> None:
+    sender, kept = Sender(), []
+    with node(tmp_path, reporting=False) as running:
+        commitment = CommitmentScp(
+            ledger=running.ledger, reporter=running.reporter, clock=now, settle=lambda: kept.append(running.states())
+        )
+        running.scp.stop()
+        running.scp = StorageScp(running.settings, running.intake, commitment=commitment)
+        running.scp.start()
+        with sender.association(running.scp.port) as link:
+            assert ask(link, KNOWN) == 0x0000
+        assert kept == [{}]
+        assert sum(running.states().values()) == 1
 
 
 def test_who_waits_on_its_association_is_told_there(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def main() -> None:
     recorder = Recorder(metrics.counted(ledger))
     intake = make_intake(settings, ledger=recorder, spool=spool)
     reporter = make_reporter(settings, ledger=ledger, spool=spool)
-    commitment = make_commitment_scp(settings, ledger=ledger, reporter=reporter)
+    commitment = make_commitment_scp(settings, ledger=ledger, reporter=reporter, recorder=recorder)
     scp = make_scp(settings, intake=intake, commitment=commitment, metrics=metrics, lost=lambda: None)
     recorder.start()
     scp.start()

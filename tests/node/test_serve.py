@@ -53,9 +53,10 @@ def destination(tmp_path: Path) -> Iterator[StoreScp]:
         yield peer
 
 
-def config_for(tmp_path: Path, peer: StoreScp, bundle: Path | str = "none") -> Path:
+def config_for(tmp_path: Path, peer: StoreScp, bundle: Path | str = "none", *, processes: int = 1) -> Path:
     to = {"name": "pacs", "ae_title": peer.ae_title, "host": peer.host, "port": peer.port}
-    return write_settings(tmp_path, reader={"bundle": str(bundle)}, destinations=[to])
+    scp = {"processes": processes}
+    return write_settings(tmp_path, scp=scp, reader={"bundle": str(bundle)}, destinations=[to])
 
 
 def storescu(node: Served, folder: Path) -> None:
@@ -93,7 +94,7 @@ def test_series_in_by_storescu_and_one_report_each_out(
 def test_same_study_twice_from_two_senders_and_after_a_restart_makes_no_more_reports(
     tmp_path: Path, study: Path, destination: StoreScp
 ) -> None:
-    config = config_for(tmp_path, destination)
+    config = config_for(tmp_path, destination, processes=2)
     with serve(config) as node:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda send: send(node, study), (storescu, dcmsend)))

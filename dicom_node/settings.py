@@ -209,7 +209,8 @@ class CommitmentSettings(Section):
 class RetentionSettings(Section):
     """What is removed, and when. Series that are not answered, and reports, never are."""
 
-    answered_days: Annotated[float, Field(gt=0)] | None = None  # images of answered series, since their last instance
+    # Images of answered series, since their last instance. Not sooner than a minute: its row may come a little late.
+    answered_days: Annotated[float, Field(ge=0.001)] | None = None
     removes_committed: bool = False  # also where senders may have been told that their instances are safe
     quarantine_days: Annotated[float, Field(gt=0)] | None = None  # files that were refused or kept aside
     interval_s: PositiveSeconds = 3600  # how often it is looked for

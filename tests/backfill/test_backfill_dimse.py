@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from pydicom import DataElement, Dataset, config
 from pydicom.datadict import dictionary_VR
 from pydicom.uid import MRImageStorage, RLELossless
@@ -18,6 +19,7 @@ from pynetdicom.presentation import build_context
 from dicom_factory import mr_image, series, uid
 from dicom_node.backfill.archive import ArchiveError, RemoteSeries
 from dicom_node.backfill.dimse import DimseArchive
+from dicom_node.commands.backfill import command
 from dicom_node.deliver.scu import Peer
 from dicom_node.receive.spool import Spool
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
@@ -63,13 +65,13 @@ def test_an_orthanc_is_pulled_as_it_keeps_its_files(tmp_path: Path, by: str) -> 
     with orthanc(tmp_path / "orthanc", settings=settings, dicom_port=theirs) as archive:
         for images in [*studies, other, study(date(2024, 2, 1), 9)]:
             archive.store(images)
-        command = [
+        pull = [
             *MRCLIP, "backfill", "--config", str(config), "--from", f"dicom://ORTHANC@127.0.0.1:{theirs}",
             "--since", "2024-03-01", "--until", "2024-03-03", "--per-minute", "6000",
             *(["--move-port", str(ours)] if by == "C-MOVE" else []),
         ]  # fmt: skip
-        first = subprocess.run(command, check=False, capture_output=True, text=True)
-        again = subprocess.run(command, check=False, capture_output=True, text=True)
+        first = subprocess.run(pull, check=False, capture_output=True, text=True)
+        again = subprocess.run(pull, check=False, capture_output=True, text=True)
     assert first.stdout == "4 series pulled, 12 instances; 0 series were there; 0 instances refused; 0 failed\n", first
     assert again.stdout == "0 series pulled, 0 instances; 4 series were there; 0 instances refused; 0 failed\n", again
     assert (first.returncode, again.returncode) == (0, 0)
@@ -192,7 +194,7 @@ def test_an_error_is_not_the_end_of_the_archive() -> None:
 
 @pytest.mark.parametrize("url", ["ftp://x", "dicom://host:104", "dicom://A@host", "dicom://A@host:x"])
 def test_an_archive_is_named_in_full(url: str, tmp_path: Path) -> None:
-    command = [*MRCLIP, "backfill", "--config", str(write_settings(tmp_path)), "--from", url, "--since", "2024-01-01"]
-    asked = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert asked.returncode == 2
-    assert "dicom://AE_TITLE@HOST:PORT" in asked.stderr
+    given = ["--config", str(write_settings(tmp_path)), "--from", url, "--since", "2024-01-01"]
+    asked = CliRunner().invoke(command, given)
+    assert asked.exit_code == 2
+    assert "dicom://AE_TITLE@HOST:PORT" in asked.output

@@ -179,6 +179,11 @@ class Spool:
             if _changed(folder, changed_since):
                 yield folder
 
+    def conflicts_of(self, series: SeriesInstanceUid) -> list[Path]:
+        """Data sets that came under the UID of an instance of this series, and are kept aside."""
+        here = {path.stem for path in self.instances(series)}
+        return [path for path in self.conflicts() if path.stem.partition("-")[0] in here]
+
     def conflicts(self) -> list[Path]:
         """Data sets that came under the UID of another one."""
         return sorted(self._conflicts.glob("*.dcm"))

@@ -83,6 +83,7 @@ def series(site: TheSite, look: TheLook, series_instance_uid: UidInPath) -> HTML
     stacks = () if reading is None else reading.stacks
     return look.page(
         "series.html",
+        conflicts=[path.stem.partition("-")[2] for path in site.spool.conflicts_of(record.summary.series_instance_uid)],
         record=record,
         summary=record.summary,
         patient=patient(site.spool, record.summary.series_instance_uid) if _named(site, look) else None,

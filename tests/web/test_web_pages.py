@@ -331,3 +331,17 @@ def test_the_secret_is_made_once_and_for_nobody_else(tmp_path: Path) -> None:
     assert len(first) >= 32
     assert secret(tmp_path / "secret") == first
     assert (tmp_path / "secret").stat().st_mode & 0o077 == 0
+
+
+def test_a_series_says_what_came_under_the_uid_of_another_data_set(node: Node) -> None:
+    first, *_ = some = images()
+    uid = node.receive(some)
+    node.keep(some)
+    assert "kept aside" not in page(node, f"/series/{uid}").words.lower()
+    first.PatientComments = "other"
+    node.keep([first])
+    node.keep(images(seed="another series"))
+    (aside,) = node.site.spool.conflicts()
+    seen = page(node, f"/series/{uid}").words
+    assert "1 data set came again under the same SOP Instance UID" in seen
+    assert aside.stem.partition("-")[2] in seen

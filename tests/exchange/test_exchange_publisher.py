@@ -134,7 +134,8 @@ def test_a_series_waits_with_the_reason_while_the_store_is_away(tmp_path: Path, 
         exchange.now += timedelta(seconds=60)
         for _ in range(9):  # more than it has attempts
             exchange.pipeline.read(uid)
-            assert exchange.summary(uid).state == "receiving"
+            summary = exchange.summary(uid)
+            assert (summary.state, summary.attempts) == ("receiving", 0)
             exchange.now += timedelta(seconds=60)
 
     exchange = Exchange(tmp_path, ledger, ObjectStore(f"file://{tmp_path / 'store'}"))

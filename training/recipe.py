@@ -20,7 +20,7 @@ from training.data.spec import DataSpec
 from training.errors import RefusedError
 from training.models.spec import ModelSpec
 from training.preprocess.spec import PreprocessSpec
-from training.strict import STRICT
+from training.strict import STRICT, AboveZero, Count, NotNegative, Positive, ShareBelowOne
 from training.train.objective import LossSpec
 
 RECIPES: Final = Path(__file__).with_name("recipes")
@@ -32,18 +32,18 @@ PACKAGED: Final = f"hydra.searchpath=['file://{RECIPES}']"
 class OptimiserSpec:
     """AdamW with a cosine schedule, and an exponential average of the weights."""
 
-    steps: int = 10000
-    learning_rate: float = 1e-3
-    warmup_steps: int = 500
-    weight_decay: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.98
-    epsilon: float = 1e-6
-    clip_norm: float | None = 1.0
-    average_decay: float = 0.999  # 0: the weights themselves
+    steps: Positive = 10000
+    learning_rate: AboveZero = 1e-3
+    warmup_steps: Count = 500
+    weight_decay: NotNegative = 0.1
+    beta1: ShareBelowOne = 0.9
+    beta2: ShareBelowOne = 0.98
+    epsilon: AboveZero = 1e-6
+    clip_norm: AboveZero | None = 1.0
+    average_decay: ShareBelowOne = 0.999  # 0: the weights themselves
 
     def __post_init__(self) -> None:
-        if not 0 <= self.warmup_steps < self.steps:
+        if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps is {self.warmup_steps}; must be less than {self.steps} steps")
 
 
@@ -52,12 +52,12 @@ class RunSpec:
     """How and where it runs; only `precision` changes the result, and by rounding `micro_batch` and `threads`."""
 
     device: str = "auto"
-    threads: int = 0  # of the processor, for torch; 0: as many as it takes. Small models are faster with one
+    threads: Count = 0  # of the processor, for torch; 0: as many as it takes. Small models are faster with one
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: automatic mixed precision
-    micro_batch: int = 0  # samples in memory at once; 0: the whole batch of this process
-    log_every: int = 20  # steps
-    save_every: int = 500  # steps
-    evaluate_every: int = 0  # steps; 0: at the end only
+    micro_batch: Count = 0  # samples in memory at once; 0: the whole batch of this process
+    log_every: Count = 20  # steps
+    save_every: Count = 500  # steps
+    evaluate_every: Count = 0  # steps; 0: at the end only
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)  # wandb needs that package
 
 
@@ -65,7 +65,7 @@ class RunSpec:
 class Recipe:
     """All of it."""
 
-    seed: int = 0
+    seed: Count = 0
     preprocess: PreprocessSpec = field(default_factory=PreprocessSpec)
     data: DataSpec = field(default_factory=DataSpec)
     model: ModelSpec = field(default_factory=ModelSpec)

@@ -61,6 +61,16 @@ def test_the_paper_recipe_is_what_was_published() -> None:
         ("optimiser.warmup_steps=99999", "warmup_steps is 99999; must be less than"),
         ("model.image.channels=2", "model.image.channels"),
         ("run.trackers=[paper]", "run.trackers"),
+        ("data.batch_size=0", "data.batch_size is 0: .*greater than 0"),
+        ("optimiser.learning_rate=-1", "optimiser.learning_rate is -1"),
+        ("optimiser.learning_rate=nan", "optimiser.learning_rate is nan"),
+        ("optimiser.average_decay=1", "optimiser.average_decay is 1: .*less than 1"),
+        ("data.dropout.field=2", "data.dropout.field is 2"),
+        ("data.augment.scale_low=3", "scale_low is 3.0; must be at most scale_high"),
+        ("preprocess.slices=0", "preprocess.slices is 0"),
+        ("preprocess.low_percentile=99.9", "low_percentile is 99.9; must be below high_percentile"),
+        ("run.micro_batch=-3", "run.micro_batch is -3"),
+        ("model.image.size_px=0", "model.image.size_px is 0"),
     ],
 )
 def test_what_is_wrong_is_named(override: str, words: str) -> None:

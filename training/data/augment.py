@@ -12,23 +12,27 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from training.strict import STRICT
+from training.strict import STRICT, AboveZero, NotNegative, Share, ShareBelowOne
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AugmentSpec:
     """How far each change may go; the default changes nothing."""
 
-    rotate_deg: float = 0.0  # uniform in +-
-    translate: float = 0.0  # share of the image, uniform in +-
-    scale_low: float = 1.0
-    scale_high: float = 1.0
-    flip: float = 0.0  # probability of left for right
+    rotate_deg: NotNegative = 0.0  # uniform in +-
+    translate: NotNegative = 0.0  # share of the image, uniform in +-
+    scale_low: AboveZero = 1.0
+    scale_high: AboveZero = 1.0
+    flip: Share = 0.0  # probability of left for right
     quarter_turns: bool = False  # any multiple of 90 degrees
-    blur_px: float = 0.0  # largest standard deviation of a Gaussian
-    gamma: float = 0.0  # exponent uniform in 1 +-
-    bias_field: float = 0.0  # largest relative change of a smooth receive field across the image
-    noise: float = 0.0  # largest standard deviation of added Rician noise
+    blur_px: NotNegative = 0.0  # largest standard deviation of a Gaussian
+    gamma: ShareBelowOne = 0.0  # exponent uniform in 1 +-
+    bias_field: NotNegative = 0.0  # largest relative change of a smooth receive field across the image
+    noise: NotNegative = 0.0  # largest standard deviation of added Rician noise
+
+    def __post_init__(self) -> None:
+        if self.scale_low > self.scale_high:
+            raise ValueError(f"scale_low is {self.scale_low}; must be at most scale_high ({self.scale_high})")
 
 
 Images = Float[Tensor, "n 1 s s"]

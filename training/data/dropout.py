@@ -7,16 +7,16 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from inference.captions import FIELDS, Caption
-from training.strict import STRICT
+from training.strict import STRICT, Share
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DropoutSpec:
     """Probabilities of leaving a field out of a sample's caption, each drawn on its own."""
 
-    field: float = 0.0
-    description: float = 0.0  # of SeriesDescription, which often names the contrast
-    only_contrast: float = 0.0  # of keeping nothing but contrast, agent and fat suppression
+    field: Share = 0.0
+    description: Share = 0.0  # of SeriesDescription, which often names the contrast
+    only_contrast: Share = 0.0  # of keeping nothing but contrast, agent and fat suppression
 
 
 _ANSWERS = frozenset({"contrast", "post_contrast", "fat_suppressed"})

@@ -6,7 +6,7 @@ from pydantic.dataclasses import dataclass
 
 from inference.captions import Template
 from inference.pixels import PixelSpec
-from training.strict import STRICT
+from training.strict import STRICT, Percentile, Positive, Share
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -15,18 +15,24 @@ class PreprocessSpec:
 
     plane: Literal["geometry", "spacing"] = "geometry"  # spacing: the axis of the largest voxel, the first of several
     window: Literal["middle", "published"] = "middle"  # published: even slices 121..220, sagittal 50..150
-    slices: int = 24  # at most so many of a volume, evenly over the middle 80 % of its depth, as reading does
-    low_percentile: float = 0.5  # paper: 0 and 100 of the whole volume, its minimum and maximum
-    high_percentile: float = 99.5
-    minimum_foreground: float = 0.02  # share of pixels above a tenth of the window; paper: 0, any pixel above nothing
-    minimum_size_px: int = 41  # volumes with fewer rows or columns are left out
-    size_px: int = 160  # of the PNG
+    slices: Positive = 24  # at most so many of a volume, evenly over the middle 80 % of its depth, as reading does
+    low_percentile: Percentile = 0.5  # paper: 0 and 100 of the whole volume, its minimum and maximum
+    high_percentile: Percentile = 99.5
+    minimum_foreground: Share = 0.02  # share of pixels above a tenth of the window; paper: 0, any pixel above nothing
+    minimum_size_px: Positive = 41  # volumes with fewer rows or columns are left out
+    size_px: Positive = 160  # of the PNG
     template: Template = "extended"
     labels: Literal["paper", "extended"] = "extended"  # schemes of training.data.labels
     split_by: Literal["patient", "volume"] = "patient"  # paper: volume
-    train_share: float = 0.6
-    val_share: float = 0.1
-    test_share: float = 0.3
+    train_share: Share = 0.6
+    val_share: Share = 0.1
+    test_share: Share = 0.3
+
+    def __post_init__(self) -> None:
+        if self.low_percentile >= self.high_percentile:
+            raise ValueError(
+                f"low_percentile is {self.low_percentile}; must be below high_percentile ({self.high_percentile})"
+            )
 
     @property
     def pixels(self) -> PixelSpec:

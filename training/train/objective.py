@@ -9,7 +9,7 @@ from torch import Tensor
 from training import losses
 from training.data.targets import Targets, distance, positives
 from training.models.contrast import ContrastModel, Features
-from training.strict import STRICT
+from training.strict import STRICT, AboveZero, NotNegative, Share
 from training.train.distributed import gather
 
 LossName = Literal["clip", "multi_positive", "dhn_nce", "siglip", "soft_targets", "rank_n_contrast"]
@@ -20,10 +20,10 @@ class LossSpec:
     """Which loss, and the constants of those that have some."""
 
     name: LossName = "multi_positive"
-    delta: float = 0.5  # weight of image -> metadata
-    alpha: float = 0.0  # dhn_nce: share of the positive in the denominator
-    beta: float = 0.15  # dhn_nce: hardness
-    width: float = 0.1  # soft_targets: distance at which a neighbour counts 1/e
+    delta: Share = 0.5  # weight of image -> metadata
+    alpha: Share = 0.0  # dhn_nce: share of the positive in the denominator
+    beta: NotNegative = 0.15  # dhn_nce: hardness
+    width: AboveZero = 0.1  # soft_targets: distance at which a neighbour counts 1/e
     same_label_is_positive: bool = True  # dhn_nce and siglip; False: only the own pair is
 
 

@@ -99,7 +99,7 @@ def test_what_comes_in_is_counted(node: Node) -> None:
         sop_class_uid="1.2.840.10008.5.1.4.1.1.4",
     )
     assert figure(node, "mrclip_instances_received_total") == 0
-    ledger.record_instance(instance, now=NOW, due_at=NOW)
+    ledger.record_instances([instance], now=NOW, due_at=NOW)
     ledger.release([instance.series_instance_uid], due_at=NOW)
     assert figure(node, "mrclip_instances_received_total") == 1
     assert node.ledger.series(instance.series_instance_uid) is not None

@@ -59,9 +59,9 @@ def finish(run: Run, recipe: Recipe, out: Path, *, tempered_on: int = TEMPERED_O
     cache, objects = simulated_cache.read(run.cache), simulated_cache.read(run.objects)
     clean = series_folders(run.clean)
     folds = run.folds(recipe.model.image.size_px)
-    judges = [judge(one, recipe, cache, objects, clean[:tempered_on]) for one in folds]
+    judges = [judge(one, recipe, cache, objects, []) for one in folds]
     whole = judge(run, recipe, cache, objects, clean[:tempered_on])
-    setting = _setting(run, recipe, judges or [whole], cache)
+    setting = _setting(run, recipe, [*judges, whole], cache)
     staged = [_staged(one, setting, one.run.folder / "out") for one in judges]
     real = [records(made, [one.run.left_out_clean], setting) for made, one in zip(staged, judges, strict=True)]
     for number, one in enumerate(judges):

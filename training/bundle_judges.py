@@ -1,7 +1,7 @@
 """What a bundle's temperature, threshold and gate are set by: series that the towers which judge them never saw.
 
-Each fold judges the real volumes of the groups it left out, and the same clean simulated series as the others; what
-they say is pooled. Without real slices there is one judge, the whole run, and simulated series alone.
+Each fold judges the real volumes of the groups it left out, the whole run the clean simulated series, whose people it
+never saw; what they say is pooled. Without real slices there are simulated series alone.
 """
 
 import json

@@ -104,5 +104,5 @@ _LIMITS: Final = """## Where it fails
 * Its alarms are calibrated on simulated clean series and, where there were real slices, on volumes of left-out groups
   under headers drawn for their contrast. On a site's series they come more or less often than the stated rate;
   `mrclip calibrate` sets them to the site's own.
-* The prior over contrasts is an assumption (`PRIOR` in training/bundle_finish.py).
+* The prior over contrasts is an assumption (`PRIOR` in training/bundle_grid.py).
 """

@@ -1,7 +1,7 @@
 """The receiving DICOM peer: Verification, Storage and Storage Commitment (PS3.4 A, B and J) on pynetdicom.
 
 The handler neither raises nor thinks: it hands bytes to the intake, and every outcome is a status. 0x0000 leaves only
-after the bytes are whole and synced in the spool and their row is in the ledger.
+after the bytes are whole and synced in the spool; `recorder` says when their row is in the ledger.
 """
 
 import logging

@@ -1,6 +1,5 @@
 """An archive goes through the node: one in memory that fails on order, and a real Orthanc over DICOMweb."""
 
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -10,9 +9,7 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset
-from pydicom.uid import RLELossless
 
-from dicom_factory import series, uid
 from dicom_node.backfill.archive import ArchiveError, RemoteSeries
 from dicom_node.backfill.pull import Backfill, Manners, Pulled
 from dicom_node.ledger.engine import open_engine
@@ -25,17 +22,12 @@ from dicom_node.receive.spool import Spool
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 from orthanc_server import orthanc
 from peers import free_port
-from serving import MRCLIP, write_settings
+from pulled_archive import assert_kept_as_it_was, fill, pull_twice, study
+from serving import write_settings
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = date(2024, 3, 1)
-
-
-def study(day: date, number: int, *, images: int = 3) -> list[Dataset]:
-    """A study of one MR series."""
-    name = f"{day}-{number}"
-    return series(images, seed=name, StudyInstanceUID=uid("s", name), StudyDate=f"{day:%Y%m%d}", EchoTime=0.09)
 
 
 class Place:
@@ -150,26 +142,9 @@ def test_it_waits_while_too_much_waits_to_be_read(place: Place, monkeypatch: pyt
 def test_an_orthanc_is_pulled_over_dicomweb_as_it_keeps_its_files(tmp_path: Path) -> None:
     if not PLUGIN.exists():
         pytest.fail(f"{PLUGIN} is not there: apt-get install orthanc-dicomweb")
-    studies = [study(date(2024, 3, day), number) for day in (1, 2) for number in range(2)]
-    studies[0][0].compress(RLELossless, generate_instance_uid=False)
-    other = series(1, seed="ct", Modality="CT", StudyDate="20240301")
     settings = {"Plugins": [str(PLUGIN)], "DicomWeb": {"Enable": True, "Root": "/dicom-web/"}}
     config = write_settings(tmp_path)
     with orthanc(tmp_path / "orthanc", settings=settings, dicom_port=free_port()) as archive:
-        for images in [*studies, other, study(date(2024, 2, 1), 9)]:
-            archive.store(images)
-        command = [
-            *MRCLIP, "backfill", "--config", str(config), "--from", f"{archive.url}/dicom-web", "--since", "2024-03-01",
-            "--until", "2024-03-31", "--per-minute", "6000",
-        ]  # fmt: skip
-        first = subprocess.run(command, check=False, capture_output=True, text=True)
-        again = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert first.stdout == "4 series pulled, 12 instances; 0 series were there; 0 instances refused; 0 failed\n", first
-    assert again.stdout == "0 series pulled, 0 instances; 4 series were there; 0 instances refused; 0 failed\n", again
-    assert (first.returncode, again.returncode) == (0, 0)
-    spool = Spool(tmp_path / "data" / "spool")
-    for image in (image for images in studies for image in images):
-        path = spool.instance_path(SeriesInstanceUid(image.SeriesInstanceUID), SopInstanceUid(image.SOPInstanceUID))
-        stored = path.read_bytes()
-        assert image.file_meta.TransferSyntaxUID.encode() in stored[:512]
-        assert image.PixelData[-64:] in stored
+        studies = fill(archive)
+        pull_twice(config, f"{archive.url}/dicom-web")
+    assert_kept_as_it_was(Spool(tmp_path / "data" / "spool"), studies)

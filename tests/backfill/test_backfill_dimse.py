@@ -1,7 +1,6 @@
 """An archive over C-FIND and C-GET or C-MOVE: Debian's Orthanc, and one with bad manners."""
 
 import gc
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -12,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 from pydicom import DataElement, Dataset, config
 from pydicom.datadict import dictionary_VR
-from pydicom.uid import MRImageStorage, RLELossless
+from pydicom.uid import MRImageStorage
 from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
 
-from dicom_factory import mr_image, series, uid
+from dicom_factory import mr_image
 from dicom_node.backfill.archive import ArchiveError, RemoteSeries
 from dicom_node.backfill.dimse import DimseArchive
 from dicom_node.commands.backfill import command
@@ -25,7 +24,8 @@ from dicom_node.receive.spool import Spool
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 from orthanc_server import orthanc
 from peers import free_port
-from serving import MRCLIP, write_settings
+from pulled_archive import assert_kept_as_it_was, fill, pull_twice
+from serving import write_settings
 
 # pynetdicom leaves a socket that never connected to the garbage collector, which closes it and says so.
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
@@ -48,39 +48,17 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
-def study(day: date, number: int) -> list[Dataset]:
-    name = f"dimse-{day}-{number}"
-    return series(3, seed=name, StudyInstanceUID=uid("s", name), StudyDate=f"{day:%Y%m%d}", EchoTime=0.09)
-
-
 @pytest.mark.peer("Orthanc")
 @pytest.mark.parametrize("by", ["C-GET", "C-MOVE"])
 def test_an_orthanc_is_pulled_as_it_keeps_its_files(tmp_path: Path, by: str) -> None:
-    studies = [study(date(2024, 3, day), number) for day in (1, 2) for number in range(2)]
-    studies[0][0].compress(RLELossless, generate_instance_uid=False)
-    other = series(1, seed="ct", Modality="CT", StudyDate="20240301")
     ours, theirs = free_port(), free_port()
     settings = {"DicomAet": "ORTHANC", "DicomModalities": {"us": ["MRCLIP-BACKFILL", "127.0.0.1", ours]}}
     config = write_settings(tmp_path)
     with orthanc(tmp_path / "orthanc", settings=settings, dicom_port=theirs) as archive:
-        for images in [*studies, other, study(date(2024, 2, 1), 9)]:
-            archive.store(images)
-        pull = [
-            *MRCLIP, "backfill", "--config", str(config), "--from", f"dicom://ORTHANC@127.0.0.1:{theirs}",
-            "--since", "2024-03-01", "--until", "2024-03-03", "--per-minute", "6000",
-            *(["--move-port", str(ours)] if by == "C-MOVE" else []),
-        ]  # fmt: skip
-        first = subprocess.run(pull, check=False, capture_output=True, text=True)
-        again = subprocess.run(pull, check=False, capture_output=True, text=True)
-    assert first.stdout == "4 series pulled, 12 instances; 0 series were there; 0 instances refused; 0 failed\n", first
-    assert again.stdout == "0 series pulled, 0 instances; 4 series were there; 0 instances refused; 0 failed\n", again
-    assert (first.returncode, again.returncode) == (0, 0)
-    spool = Spool(tmp_path / "data" / "spool")
-    for image in (image for images in studies for image in images):
-        path = spool.instance_path(SeriesInstanceUid(image.SeriesInstanceUID), SopInstanceUid(image.SOPInstanceUID))
-        stored = path.read_bytes()
-        assert image.file_meta.TransferSyntaxUID.encode() in stored[:512]
-        assert image.PixelData[-64:] in stored
+        studies = fill(archive)
+        options = ("--move-port", str(ours)) if by == "C-MOVE" else ()
+        pull_twice(config, f"dicom://ORTHANC@127.0.0.1:{theirs}", *options)
+    assert_kept_as_it_was(Spool(tmp_path / "data" / "spool"), studies)
 
 
 class Script:

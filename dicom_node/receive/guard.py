@@ -292,6 +292,7 @@ class GuardedHandler(RequestHandler):
         association.kill()
 
     def _moved(self, event: evt.Event) -> None:
-        # A connection that ends before its request: the association would wait for one until its timer runs out.
-        if event.current_state == "Sta2" and event.next_state == "Sta1":
+        # A connection that ends without a request, or after something else: the association would wait for one until
+        # its timer runs out.
+        if event.next_state == "Sta1" and event.assoc.requestor.primitive is None:
             event.assoc.dul.to_user_queue.put(cast("Any", None))

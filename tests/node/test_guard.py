@@ -300,6 +300,27 @@ def test_what_makes_no_sense_ends_its_association_and_no_other(receiver: Start, 
     assert echoes(node.port)
 
 
+@pytest.mark.parametrize(
+    "pdu",
+    [
+        RELEASE_REQUEST,
+        data_pdu(b"x", control=3),
+        b"\x07\x00\x00\x00\x00\x04\x00\x00\x00\x00",  # A-ABORT
+        b"\x63\x00\x00\x00\x00\x00",  # a PDU type that does not exist
+        association_request().replace(b"\x00\x01\x00\x00MRCLIP", b"\x00\x02\x00\x00MRCLIP"),  # of another protocol
+    ],
+    ids=["release", "data", "abort", "type", "protocol"],
+)
+def test_what_comes_instead_of_a_request_is_not_waited_upon(receiver: Start, pdu: bytes, connect: Connect):
+    node = receiver(acse_timeout_s=60)
+    before = threading.active_count()
+    link = connect(node.port)
+    link.sendall(pdu)
+    ended(link)
+    wait_for(lambda: node.scp._server.connections.wait_until_empty(0), 5, what="the connection being forgotten")
+    wait_for(lambda: threading.active_count() <= before, 5, what="its threads ending")
+
+
 def test_requests_that_do_not_wait_are_bounded(receiver: Start, monkeypatch: pytest.MonkeyPatch):
     node = receiver()
     release, entered = threading.Event(), threading.Event()

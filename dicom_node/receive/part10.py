@@ -7,7 +7,7 @@ builds the data set would build whatever the peer nests or repeats in front of i
 
 from collections.abc import Container, Generator
 from dataclasses import dataclass
-from struct import Struct, pack
+from struct import Struct, pack, unpack_from
 from typing import Final
 
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
@@ -32,6 +32,8 @@ _UNDEFINED: Final = 0xFFFFFFFF
 _LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # a length of four bytes (PS3.5 7.1.2)
 _ENDS: Final = "the data set ends inside {}"
 _PREAMBLE: Final = bytes(128) + b"DICM"
+_GROUP_LENGTH: Final = pack("<HH2sH", 0x0002, 0x0000, b"UL", 4)
+_GROUP_LENGTH_END: Final = 144  # its value is the last four bytes before
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +75,7 @@ def read_file_meta(file: memoryview) -> FileMeta:
     """The file meta information of a Part 10 file (PS3.10 7.1); CannotUnderstandError where it is none."""
     if bytes(file[128:132]) != b"DICM":
         raise CannotUnderstandError("the file has no DICM prefix (PS3.10 7.1)")
-    walk = _Walk(file, little=True, implicit=False, position=132)
+    walk = _Walk(_group_2(file), little=True, implicit=False, position=132)
     values = {tag: _text(value) for tag, value in walk.elements((_TRANSFER_SYNTAX, _SENDER), last=0x0002FFFF)}
     syntax = values.get(_TRANSFER_SYNTAX, "")
     if not is_uid(syntax):
@@ -94,7 +96,17 @@ def file_meta(*, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid:
             b"" if sending_aet is None else _short(0x0017, b"AE", sending_aet),
         )
     )
-    return _PREAMBLE + pack("<HH2sHL", 0x0002, 0x0000, b"UL", 4, len(elements)) + elements
+    return _PREAMBLE + _GROUP_LENGTH + pack("<L", len(elements)) + elements
+
+
+def _group_2(file: memoryview) -> memoryview:
+    """A file up to its data set, as its group length says (PS3.10 7.1); all of it where there is none.
+
+    What follows may be anything, also what looks like more of group 2.
+    """
+    if len(file) < _GROUP_LENGTH_END or bytes(file[132:140]) != _GROUP_LENGTH:
+        return file
+    return file[: _GROUP_LENGTH_END + unpack_from("<L", file, 140)[0]]
 
 
 def _short(element: int, vr: bytes, text: str) -> bytes:

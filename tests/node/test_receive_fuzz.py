@@ -11,7 +11,7 @@ from pynetdicom.dsutils import encode
 
 from dicom_factory import mr_image
 from dicom_node.errors import CannotUnderstandError
-from dicom_node.receive.part10 import Identity, identify, read_file_meta
+from dicom_node.receive.part10 import FileMeta, Identity, file_meta, identify, read_file_meta
 from inference.identifiers import is_uid
 
 SYNTAXES = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -95,6 +95,21 @@ def test_any_file(file: bytes):
     except CannotUnderstandError:
         return
     assert 132 <= meta.data_set_offset <= 132 + len(file)
+
+
+@given(data_set=st.binary(max_size=40))
+@example(data_set=b"\x08\x00\x05")  # ends inside an element
+@example(data_set=b"\x02\x00\x10\x00UI\x04\x001.2\x00")  # looks like another Transfer Syntax UID (0002,0010)
+@settings(deadline=None, max_examples=200)
+def test_file_meta_information_is_read_whatever_follows_it(data_set: bytes):
+    meta = file_meta(
+        sop_class_uid="1.2.3",
+        sop_instance_uid="1.2.4",
+        transfer_syntax_uid=ImplicitVRLittleEndian,
+        sending_aet="SENDER",
+    )
+    said = read_file_meta(memoryview(meta + data_set))
+    assert said == FileMeta(transfer_syntax_uid=ImplicitVRLittleEndian, sending_aet="SENDER", data_set_offset=len(meta))
 
 
 def test_a_large_data_set_of_tiny_items_takes_no_memory_and_little_time():

@@ -7,7 +7,6 @@ from typing import Self
 
 from dicom_node.ledger.rebuild import reconcile
 from dicom_node.receive.quarantine import Quarantine
-from dicom_node.receive.recorder import Recorder
 from dicom_node.settings import Settings
 from dicom_node.web.app import WebServer, make_app
 from dicom_node.web.metrics import Metrics
@@ -23,7 +22,14 @@ from dicom_node.wiring import (
     make_sweeper,
     open_ledger,
 )
-from dicom_node.wiring_receive import make_commitment_scp, make_intake, make_reporter, open_spool, utc_now
+from dicom_node.wiring_receive import (
+    make_commitment_scp,
+    make_intake,
+    make_recorder,
+    make_reporter,
+    open_spool,
+    utc_now,
+)
 from dicom_node.work.files import SpoolFiles
 
 log = logging.getLogger(__name__)
@@ -41,7 +47,7 @@ class Node:
         self.readers.current()  # a bundle that is not whole is an error now, not with the first series
         self.quarantine = Quarantine(self.spool.root)
         metrics = Metrics()
-        self._recorder = Recorder(metrics.counted(self.ledger))
+        self._recorder = make_recorder(settings, ledger=metrics.counted(self.ledger), spool=self.spool)
         intake = make_intake(settings, ledger=self._recorder, spool=self.spool)
         self._reporter = make_reporter(settings, ledger=self.ledger, spool=self.spool)
         commitment = make_commitment_scp(settings, ledger=self.ledger, reporter=self._reporter, recorder=self._recorder)

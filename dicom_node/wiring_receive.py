@@ -12,7 +12,7 @@ from dicom_node.ledger.records import LIVE, Priority
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.intake import ArrivalLedger, Intake, QuietTimes
 from dicom_node.receive.quarantine import Quarantine
-from dicom_node.receive.recorder import Recorder
+from dicom_node.receive.recorder import InstanceLedger, Recorder
 from dicom_node.receive.spool import Spool
 from dicom_node.settings import CommitmentPeer, DicomDestination, Settings
 from dicom_node.tls import client_context
@@ -33,6 +33,12 @@ def reach_ledger(settings: Settings) -> tuple[Ledger, Engine]:
 def open_spool(settings: Settings) -> Spool:
     """The spool; made where it does not exist."""
     return Spool(settings.spool.path, reserve_bytes=settings.spool.reserve_bytes)
+
+
+def make_recorder(settings: Settings, *, ledger: InstanceLedger, spool: Spool) -> Recorder:
+    """What writes rows of instances, many at once."""
+    # Only with the row of an instance it is known whether it is to be refused.
+    return Recorder(ledger, set_aside=spool.set_aside, patient=settings.scp.duplicates == "refuse")
 
 
 def make_intake(settings: Settings, *, ledger: ArrivalLedger, spool: Spool, priority: Priority = LIVE) -> Intake:

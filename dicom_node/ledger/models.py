@@ -130,8 +130,8 @@ class Instance(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     received_at: Mapped[datetime] = mapped_column(UtcTime)
 
-    # By its UID alone an instance is looked for only when somebody asks whether it is safe.
-    __table_args__ = (Index(None, "sop_uid"), {"sqlite_with_rowid": False})
+    # Of two series that have an instance of one UID, the first keeps it.
+    __table_args__ = (Index(None, "sop_uid", unique=True), {"sqlite_with_rowid": False})
 
 
 class Reading(Base):

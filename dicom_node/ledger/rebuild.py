@@ -52,18 +52,32 @@ def rebuild(
     due_at: datetime | None = None,
     changed_since: datetime | None = None,
 ) -> Rebuilt:
-    """Enter the spool's instances, reports and reviews; series without a report are due at `due_at`, or at once."""
+    """Enter the spool's instances, reports and reviews; series without a report are due at `due_at`, or at once.
+
+    An instance whose UID another series has is set aside, as it would have been when it came.
+    """
     series = count = unreadable = 0
-    for folder in spool.series_folders(changed_since=changed_since):
+    # Where a crash left one under two series, it most likely came first to the one that has had nothing for longer.
+    for folder in sorted(spool.series_folders(changed_since=changed_since), key=_changed_at):
         found = [(path, _received(path)) for path in sorted(folder.glob("*.dcm"))]
         instances = [instance for _, instance in found if instance is not None]
-        ledger.record_instances(instances, now=now, due_at=due_at or now)
-        series, count, unreadable = series + 1, count + len(instances), unreadable + len(found) - len(instances)
+        strange = ledger.record_instances(instances, now=now, due_at=due_at or now)
+        for instance in strange:
+            spool.set_aside(instance.series_instance_uid, instance.sop_instance_uid)
+        taken = len(instances) - len(strange)
+        series, count, unreadable = series + bool(taken), count + taken, unreadable + len(found) - len(instances)
     reports = sum(ledger.restore(filed, now=now) for filed in spool.reports(changed_since=changed_since))
     for digest, review in spool.reviews(changed_since=changed_since):
         ledger.review(review, digest=digest)
     log.info("ledger brought up to the spool", extra={"instances": count, "count": reports})
     return Rebuilt(series=series, instances=count, reports=reports, unreadable=unreadable)
+
+
+def _changed_at(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:  # retention took it out
+        return 0.0
 
 
 def series_in(folder: Path) -> SeriesInstanceUid | None:

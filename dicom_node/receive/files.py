@@ -42,6 +42,19 @@ def write_whole(path: Path, chunks: Iterable[bytes | memoryview], *, replace: bo
     return True
 
 
+def move_whole(path: Path, to: Path) -> None:
+    """Give a file another name in another folder, unless it is there already; also where somebody else just did.
+
+    It has one of the two at any moment. Raises OutOfResourcesError.
+    """
+    with _translated(to), suppress(FileNotFoundError):
+        with suppress(FileExistsError):
+            to.hardlink_to(path)
+        sync_folder(to.parent)
+        path.unlink()
+        sync_folder(path.parent)
+
+
 def remove_parts(folder: Path) -> int:
     """Remove what a crash left half written in a folder, and nothing that somebody is writing; how many files."""
     return sum(_remove_if_left(part) for part in folder.glob(f"*{PART}"))

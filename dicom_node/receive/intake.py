@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 class ArrivalLedger(Protocol):
     """The part of the ledger that the intake writes."""
 
-    def record_instance(self, instance: ReceivedInstance, *, now: datetime, due_at: datetime) -> None:
-        """Take in an instance that is whole in the spool."""
+    def record_instance(self, instance: ReceivedInstance, *, now: datetime, due_at: datetime) -> bool:
+        """Take in an instance that is whole in the spool; False where another series has its UID."""
         ...
 
     def release(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
@@ -84,13 +84,15 @@ class Intake:
                 sending_aet=request.calling_aet,
             )
         )
+        # The first one stays the one that is read, so the ledger has nothing to learn of a conflict.
+        if stored.arrival != "conflict" and not self._record(identity, request):
+            self._spool.set_aside(identity.series_instance_uid, identity.sop_instance_uid)
+            aside = self._spool.conflict_path(identity.sop_instance_uid, request.data_set)
+            stored = StoredInstance(path=aside, arrival="conflict")
         if stored.arrival == "conflict":
-            # The first one stays the one that is read, so the ledger has nothing to learn.
             log.warning("another data set has this UID", extra={"sop_instance_uid": identity.sop_instance_uid})
-        else:
-            self._record(identity, request)
-            if not stored.path.exists():  # retention took its series away between the two: once more
-                return self.take(request)
+        elif not stored.path.exists():  # retention took its series away between the two: once more
+            return self.take(request)
         return Taken(series_instance_uid=identity.series_instance_uid, stored=stored)
 
     def released(self, series: Iterable[SeriesInstanceUid]) -> None:
@@ -114,7 +116,7 @@ class Intake:
                 taken += 1
         return taken, kept
 
-    def _record(self, identity: Identity, request: StoreRequest) -> None:
+    def _record(self, identity: Identity, request: StoreRequest) -> bool:
         now = self._clock()
         instance = ReceivedInstance(
             study_instance_uid=identity.study_instance_uid,
@@ -126,7 +128,7 @@ class Intake:
             size_bytes=len(request.data_set),
             priority=self._priority,
         )
-        self._ledger.record_instance(instance, now=now, due_at=now + timedelta(seconds=self._quiet.quiet_s))
+        return self._ledger.record_instance(instance, now=now, due_at=now + timedelta(seconds=self._quiet.quiet_s))
 
     def _keep(self, request: StoreRequest, error: NodeError) -> None:
         self._spool.check_room(len(request.data_set))

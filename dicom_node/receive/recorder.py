@@ -4,12 +4,15 @@ An instance that is answered before its row is written is safe all the same: the
 brought up to it at the next start. Only two things may not happen meanwhile. Retention must not take its series away:
 so the row of an instance is waited for unless its series was recorded a moment ago, which keeps it from being old.
 And nobody must be answered for long while the ledger does not answer: a moment ago is over soon.
+
+Whether another series has an instance of the same UID shows with its row. Who does not wait for it is not told; the
+file is set aside all the same.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -18,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.errors import LedgerUnavailableError, NodeError
 from dicom_node.ledger.records import ReceivedInstance
-from inference.identifiers import SeriesInstanceUid
+from inference.identifiers import SeriesInstanceUid, SopInstanceUid
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +35,18 @@ _REMEMBERED: Final = 4096  # series; forgetting one costs one more wait
 class InstanceLedger(Protocol):
     """The part of the ledger that takes rows in."""
 
-    def record_instances(self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime) -> None:
-        """Take in instances that are whole in the spool, in one transaction."""
+    def record_instances(
+        self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime
+    ) -> Sequence[ReceivedInstance]:
+        """Take in instances that are whole in the spool, in one transaction; those whose UID another series has."""
         ...
 
     def release(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
         """Make series due sooner, never later."""
         ...
+
+
+SetAside = Callable[[SeriesInstanceUid, SopInstanceUid], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -52,8 +60,9 @@ class _Row:
 class Recorder:
     """Takes rows from any thread from `start` to `stop` and writes them on a thread of its own."""
 
-    def __init__(self, ledger: InstanceLedger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: InstanceLedger, *, set_aside: SetAside, patient: bool = False) -> None:
+        """`set_aside` is told of instances whose UID another series has; `patient`: every row is waited for."""
+        self._ledger, self._set_aside, self._patient = ledger, set_aside, patient
         self._changed = threading.Condition()
         self._waiting: list[_Row] = []
         self._taken = self._written = 0  # rows, ever
@@ -61,6 +70,7 @@ class Recorder:
         self._failures = 0
         self._failure: NodeError | None = None
         self._refused: set[_Row] = set()  # that the ledger will never take, and somebody waits for
+        self._strange: set[_Row] = set()  # whose UID another series has, and somebody waits for
         self._recent: dict[SeriesInstanceUid, float] = {}  # when the last row of a series was written
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -77,15 +87,16 @@ class Recorder:
         if self._thread.is_alive():
             self._thread.join()
 
-    def record_instance(self, instance: ReceivedInstance, *, now: datetime, due_at: datetime) -> None:
+    def record_instance(self, instance: ReceivedInstance, *, now: datetime, due_at: datetime) -> bool:
         """Return once the row is written, or at once where its series was recorded a moment ago.
 
-        Raises LedgerUnavailableError; the row is forgotten then.
+        False where another series has its UID, as far as it is known. Raises LedgerUnavailableError; the row is
+        forgotten then.
         """
         with self._changed:
             if self._stopped:
                 raise LedgerUnavailableError("the node is being stopped")
-            awaited = not self._is_recent(instance.series_instance_uid) or len(self._waiting) >= _MOST_WAITING
+            awaited = not self._need_not_wait(instance.series_instance_uid)
             row = _Row(instance=instance, now=now, due_at=due_at, awaited=awaited)
             self._waiting.append(row)
             self._taken += 1
@@ -93,6 +104,9 @@ class Recorder:
                 self._wait_for(self._taken, row)
             elif len(self._waiting) == 1:
                 self._changed.notify_all()
+            strange = row in self._strange
+            self._strange.discard(row)
+            return not strange
 
     def release(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
         """Make series due sooner, once every row that was taken before is written. Raises LedgerUnavailableError."""
@@ -119,7 +133,9 @@ class Recorder:
             self._written += 1  # nobody needs it: its sender is told to come again
         raise self._failure or LedgerUnavailableError("the node is being stopped")
 
-    def _is_recent(self, series: SeriesInstanceUid) -> bool:
+    def _need_not_wait(self, series: SeriesInstanceUid) -> bool:
+        if self._patient or len(self._waiting) >= _MOST_WAITING:
+            return False
         written_s = self._recent.get(series)
         return written_s is not None and time.monotonic() - written_s < _RECENT_S
 
@@ -151,7 +167,7 @@ class Recorder:
     def _write(self, rows: Sequence[_Row]) -> NodeError | None:
         now, due_at = max(row.now for row in rows), max(row.due_at for row in rows)
         try:
-            self._ledger.record_instances([row.instance for row in rows], now=now, due_at=due_at)
+            strange = self._ledger.record_instances([row.instance for row in rows], now=now, due_at=due_at)
         except NodeError as error:
             return error
         except SQLAlchemyError as error:  # one row of them must not keep the others out
@@ -160,7 +176,20 @@ class Recorder:
                 return None
             failures = [self._write([row]) for row in rows]
             return next((failure for failure in failures if failure is not None), None)
+        if strange:
+            self._met([row for row in rows if row.instance in strange])
         return None
+
+    def _met(self, strange: Sequence[_Row]) -> None:
+        """Another series has the UIDs of these."""
+        for row in strange:
+            uid = row.instance.sop_instance_uid
+            try:
+                self._set_aside(row.instance.series_instance_uid, uid)
+            except NodeError as error:  # nobody reads it; the next start does it
+                log.warning("a file is not set aside", extra={"sop_instance_uid": uid, "reason": str(error)})
+        with self._changed:
+            self._strange.update(row for row in strange if row.awaited)
 
     def _refuse(self, row: _Row, error: SQLAlchemyError) -> None:
         instance = row.instance.sop_instance_uid
@@ -175,7 +204,8 @@ class Recorder:
         if len(self._recent) > _REMEMBERED:
             self._recent.clear()
         for row in rows:
-            self._recent[row.instance.series_instance_uid] = now_s
+            if row not in self._strange:
+                self._recent[row.instance.series_instance_uid] = now_s
 
     def _failed(self, rows: Sequence[_Row], failure: NodeError) -> None:
         self._waiting[:0] = rows

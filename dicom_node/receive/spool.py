@@ -23,7 +23,7 @@ from pydicom import Dataset
 
 from dicom_node.errors import SpoolFullError
 from dicom_node.ledger.records import FiledReport, Job, Outcome, Profile, ReportRow, Review
-from dicom_node.receive.files import make_folder, remove_parts, write_whole
+from dicom_node.receive.files import make_folder, move_whole, remove_parts, write_whole
 from dicom_node.receive.part10 import file_meta, read_file_meta
 from dicom_node.receive.sameness import same_data_set
 from inference.atomic import sync_folder
@@ -103,10 +103,25 @@ class Spool:
         if _same_data_set(path, meta, instance.data_set):
             sync_folder(path.parent)  # whoever stored it may not have come so far yet
             return StoredInstance(path=path, arrival="duplicate")
-        digest = sha256(instance.data_set).hexdigest()
-        aside = self._conflicts / f"{_name(instance.sop_instance_uid)}-{digest}.dcm"
+        aside = self.conflict_path(instance.sop_instance_uid, instance.data_set)
         write_whole(aside, chunks, replace=False)
         return StoredInstance(path=aside, arrival="conflict")
+
+    def set_aside(self, series: SeriesInstanceUid, instance: SopInstanceUid) -> None:
+        """Keep a stored instance apart as one that another has the UID of; twice is harmless.
+
+        Raises OutOfResourcesError, or CannotUnderstandError where it is no file of the spool.
+        """
+        path = self.instance_path(series, instance)
+        try:
+            file = memoryview(path.read_bytes())
+        except FileNotFoundError:  # somebody else did it
+            return
+        move_whole(path, self.conflict_path(instance, file[read_file_meta(file).data_set_offset :]))
+
+    def conflict_path(self, instance: SopInstanceUid, data_set: bytes | memoryview) -> Path:
+        """Where a data set lies that came under the UID of another one."""
+        return self._conflicts / f"{_name(instance)}-{sha256(data_set).hexdigest()}.dcm"
 
     def check_room(self, size_bytes: int) -> None:
         """Raise SpoolFullError if `size_bytes` more would go below the reserve."""

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -26,7 +26,14 @@ from dicom_node.receive.guard import Connection, Connections, HandedServer, Limi
 from dicom_node.receive.recorder import InstanceLedger, Recorder
 from dicom_node.receive.server import StorageService, end_associations, limits
 from dicom_node.settings import Settings
-from dicom_node.wiring_receive import make_commitment_scp, make_intake, make_reporter, open_spool, reach_ledger
+from dicom_node.wiring_receive import (
+    make_commitment_scp,
+    make_intake,
+    make_recorder,
+    make_reporter,
+    open_spool,
+    reach_ledger,
+)
 from inference.identifiers import SeriesInstanceUid
 
 log = logging.getLogger(__name__)
@@ -41,7 +48,7 @@ class Worker:
         self._channel = channel
         ledger, self._engine = reach_ledger(settings)
         spool = open_spool(settings)
-        self._recorder = Recorder(_Counted(ledger, channel))
+        self._recorder = make_recorder(settings, ledger=_Counted(ledger, channel), spool=spool)
         # Nobody starts this reporter: what it is to be woken for, the node's own one finds in the ledger.
         reporter = make_reporter(settings, ledger=ledger, spool=spool)
         self._connections = HandedConnections(limits(settings.scp), channel)
@@ -157,10 +164,13 @@ class _Counted:
     def __init__(self, ledger: InstanceLedger, channel: Channel) -> None:
         self._ledger, self._channel = ledger, channel
 
-    def record_instances(self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime) -> None:
+    def record_instances(
+        self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime
+    ) -> Sequence[ReceivedInstance]:
         rows = list(instances)
-        self._ledger.record_instances(rows, now=now, due_at=due_at)
+        strange = self._ledger.record_instances(rows, now=now, due_at=due_at)
         self._channel.say("received", len(rows))
+        return strange
 
     def release(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
         self._ledger.release(series, due_at=due_at)

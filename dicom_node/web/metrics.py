@@ -8,7 +8,7 @@ count the same, apart from the instances that each of them received.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
@@ -147,10 +147,13 @@ class _CountedArrivals:
     def __init__(self, ledger: InstanceLedger, received: Callable[[int], None]) -> None:
         self._ledger, self._received = ledger, received
 
-    def record_instances(self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime) -> None:
+    def record_instances(
+        self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime
+    ) -> Sequence[ReceivedInstance]:
         rows = list(instances)
-        self._ledger.record_instances(rows, now=now, due_at=due_at)
+        strange = self._ledger.record_instances(rows, now=now, due_at=due_at)
         self._received(len(rows))
+        return strange
 
     def release(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
         self._ledger.release(series, due_at=due_at)

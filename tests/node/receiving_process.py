@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 
 from dicom_node.receive.pool import ScpPool
-from dicom_node.receive.recorder import Recorder
 from dicom_node.settings import Settings
 from dicom_node.web.metrics import Metrics
 from dicom_node.wiring import make_scp, open_ledger
-from dicom_node.wiring_receive import make_commitment_scp, make_intake, make_reporter, open_spool
+from dicom_node.wiring_receive import make_commitment_scp, make_intake, make_recorder, make_reporter, open_spool
 
 
 def main() -> None:
@@ -26,7 +25,7 @@ def main() -> None:
     spool = open_spool(settings)
     ledger, _ = open_ledger(settings)
     metrics = Metrics()
-    recorder = Recorder(metrics.counted(ledger))
+    recorder = make_recorder(settings, ledger=metrics.counted(ledger), spool=spool)
     intake = make_intake(settings, ledger=recorder, spool=spool)
     reporter = make_reporter(settings, ledger=ledger, spool=spool)
     commitment = make_commitment_scp(settings, ledger=ledger, reporter=reporter, recorder=recorder)

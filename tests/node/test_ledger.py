@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -413,3 +414,44 @@ def together(*calls: Callable[[], None]) -> None:
 
     with ThreadPoolExecutor(len(calls)) as pool:
         list(pool.map(run, calls))
+
+
+def test_of_two_series_the_first_keeps_an_instance_of_one_uid(ledger: Ledger):
+    one, other = instance(1), replace(instance(1), series_instance_uid=SeriesInstanceUid("1.9"))
+    assert ledger.record_instance(one, now=T0, due_at=at(30))
+    for seconds in (1, 2):
+        assert not ledger.record_instance(other, now=at(seconds), due_at=at(60))
+    assert [(line.series_instance_uid, line.instances) for line in ledger.page()] == [(SERIES, 1)]
+    mixed = (other, instance(2, "1.9"), replace(instance(2, "1.9"), series_instance_uid=SERIES))
+    assert ledger.record_instances(mixed, now=at(3), due_at=at(60)) == [mixed[2], other]
+    assert {line.series_instance_uid: line.instances for line in ledger.page()} == {SERIES: 1, "1.9": 1}
+    assert ledger.due(at(30), 9) == [SERIES]  # what it does not get keeps no series waiting
+
+
+def test_a_uid_is_free_again_once_its_series_was_removed(ledger: Ledger):
+    receive(ledger, 1)
+    ledger.finish(claim(ledger, 30), outcome(None), now=at(40))
+    assert ledger.remove(SERIES, before=at(50), take_out=lambda: None) == 1
+    other = replace(instance(1), series_instance_uid=SeriesInstanceUid("1.9"))
+    assert ledger.record_instance(other, now=at(60), due_at=at(90))
+
+
+def test_an_instance_that_comes_under_two_series_at_once_is_in_one(ledger: Ledger):
+    start, numbers = threading.Barrier(4), range(20)
+    strange: list[ReceivedInstance] = []
+
+    def send(series: str) -> None:
+        mine = [replace(instance(number), series_instance_uid=SeriesInstanceUid(series)) for number in numbers]
+        start.wait()
+        for begin in range(0, len(mine), 4):
+            strange.extend(ledger.record_instances(mine[begin : begin + 4], now=T0, due_at=at(30)))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, ("1.6", "1.7", "1.8", "1.9")))
+    counts = {line.series_instance_uid: line.instances for line in ledger.page()}
+    assert sum(counts.values()) == len(numbers)
+    assert all(counts.values())  # a series that got none has no row
+    for uid, count in counts.items():
+        held = ledger.held(instance(number).sop_instance_uid for number in numbers)
+        assert sum(one.series_instance_uid == uid for (one,) in held.values()) == count
+    assert len(strange) == 3 * len(numbers)

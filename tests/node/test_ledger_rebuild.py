@@ -203,3 +203,18 @@ def test_a_series_that_a_crash_cut_off_waits_for_the_rest(house: House):
     reconcile(ledger, house.spool, now=later, quiet_s=30)
     assert ledger.due(later + timedelta(seconds=29), 9) == []
     assert ledger.due(later + timedelta(seconds=30), 9) == [images[0].SeriesInstanceUID]
+
+
+def test_an_instance_that_is_in_the_spool_under_two_series_is_set_aside_from_the_later(house: House):
+    first, (second, also_second) = mr_image(SeriesInstanceUID="1.2.3"), series(2)
+    second.SOPInstanceUID = first.SOPInstanceUID
+    os.utime(house.store(first).parent, (0, 0))
+    later = house.store(second)
+    house.store(also_second)
+    data_set = later.read_bytes()
+    for ledger in (house.new_ledger(), house.new_ledger()):
+        assert rebuild(ledger, house.spool, now=NOW).instances == 2
+        assert {line.series_instance_uid for line in ledger.page()} == {"1.2.3", uid_of([second])}
+        (aside,) = house.spool.conflicts_of(SeriesInstanceUid("1.2.3"))
+        assert aside.read_bytes() == data_set
+        assert not later.exists()

@@ -9,7 +9,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from dicom_node.errors import SettingsError
 from dicom_node.ledger import migrations
@@ -17,6 +17,15 @@ from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
 from dicom_node.ledger.models import Base
 from dicom_node.ledger.store import Ledger
+
+
+def downgrade(connection: Connection, revision: str) -> None:
+    """Take the schema back."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.downgrade(config, revision)
 
 
 def test_an_empty_database_becomes_what_the_models_mean(engine: Engine):
@@ -41,12 +50,8 @@ def test_migrating_again_keeps_what_is_there(engine: Engine):
 
 
 def test_a_ledger_of_the_revision_before_is_taken_over_with_what_it_holds(engine: Engine):
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    config.set_main_option("path_separator", "os")
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "-1")
+        downgrade(connection, "-1")
         connection.execute(
             text(
                 "INSERT INTO series (study_uid, series_uid, state, instances, first_at, last_at, due_at, token,"
@@ -57,6 +62,35 @@ def test_a_ledger_of_the_revision_before_is_taken_over_with_what_it_holds(engine
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     assert Ledger(engine).due(datetime(2026, 1, 1, tzinfo=UTC), 9) == ["1.2"]
+
+
+def test_of_two_series_with_one_instance_the_first_keeps_it(engine: Engine):
+    received = "receiving"
+    series = ((1, "1.1", "answered", 2), (2, "1.2", "answered", 2), (3, "1.3", received, 1), (4, "1.4", received, 1))
+    # By series, UID and time: 1.9 came to 1.2 first, 1.8 came to two at the same time.
+    instances = ((1, "1.9", 7), (1, "1.8", 5), (2, "1.9", 6), (2, "1.7", 9), (3, "1.9", 8), (4, "1.8", 5))
+    with engine.begin() as connection:
+        downgrade(connection, "0007")
+        for values in series:
+            connection.exec_driver_sql(
+                "INSERT INTO series (study_uid, id, series_uid, state, instances, first_at, last_at, token, attempts)"
+                " VALUES ('1', {}, '{}', '{}', {}, 0, 0, 0, 0)".format(*values)
+            )
+        for values in instances:
+            connection.exec_driver_sql(
+                "INSERT INTO instances (sop_class_uid, size_bytes, series_id, sop_uid, received_at)"
+                " VALUES ('1.5', 1, {}, '{}', {})".format(*values)
+            )
+        connection.exec_driver_sql(
+            "INSERT INTO readings (series_id, instances_digest, reader_digest, created_at) VALUES (3, 'a', 'b', 0)"
+        )
+    migrate(engine)
+    with engine.connect() as connection:
+        left = connection.execute(text("SELECT series_id, sop_uid FROM instances ORDER BY 1, 2")).all()
+        counts = connection.execute(text("SELECT series_uid, instances, state FROM series ORDER BY id")).all()
+    assert left == [(1, "1.8"), (2, "1.7"), (2, "1.9")]
+    # 1.3 was read before it; nobody ever read 1.4.
+    assert counts == [("1.1", 1, "answered"), ("1.2", 2, "answered"), ("1.3", 0, "answered")]
 
 
 def test_processes_that_start_together_migrate_once(database_url: str):

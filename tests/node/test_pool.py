@@ -170,6 +170,30 @@ def test_an_instance_that_comes_to_both_at_once_is_stored_once(start: Start, ass
     assert node.spool.conflicts() == []
 
 
+@pytest.mark.parametrize("duplicates", ["success", "refuse"])
+def test_an_instance_that_comes_under_two_series_at_once_is_in_one(start: Start, associate: Any, duplicates: str):
+    node = start(duplicates=duplicates)
+    answers: list[int] = []
+
+    def send(series: str) -> None:
+        link = associate(node.port)
+        for image in images(5):
+            image.SeriesInstanceUID = series
+            answers.append(link.send_c_store(image).Status)
+        link.release()
+
+    threads = [threading.Thread(target=send, args=(series,)) for series in ("1.2.6", "1.2.7", "1.2.8")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == ([0x0000] * 15 if duplicates == "success" else [0x0000] * 5 + [0x0111] * 10)
+    wait_for(lambda: len(node.spool.conflicts()) == 10, what="the others being set aside")
+    assert sum(node.instances().values()) == 5
+    kept = {uid: len(node.spool.instances(SeriesInstanceUid(uid))) for uid in ("1.2.6", "1.2.7", "1.2.8")}
+    assert {uid: count for uid, count in kept.items() if count} == node.instances()
+
+
 def test_limits_hold_for_all_processes_together(start: Start, associate: Any):
     node = start(max_associations=2, max_connections_per_peer=3)
     first, second, third = (associate(node.port) for _ in range(3))

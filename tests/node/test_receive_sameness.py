@@ -163,6 +163,22 @@ def test_the_answer_to_another_data_set_is_a_setting(receiver: Start, duplicates
     assert [line.instances for line in node.ledger.page()] == [1]
 
 
+@pytest.mark.parametrize(("duplicates", "status"), [("success", 0x0000), ("refuse", 0x0111)])
+def test_an_instance_under_another_series_is_another_data_set(receiver: Start, duplicates: str, status: int):
+    node = receiver(duplicates=duplicates)
+    first, second = mr_image(), mr_image(SeriesInstanceUID="1.2.3", StudyInstanceUID="1.2")
+    association = associated(node.port, ImplicitVRLittleEndian)
+    assert association.send_c_store(first).Status == 0x0000
+    for _ in range(2):
+        assert association.send_c_store(second).Status == status
+    assert association.send_c_store(first).Status == 0x0000
+    association.release()
+    assert [(line.series_instance_uid, line.instances) for line in node.ledger.page()] == [(first.SeriesInstanceUID, 1)]
+    (aside,) = node.spool.conflicts_of(SeriesInstanceUid(first.SeriesInstanceUID))
+    assert dcmread(aside).SeriesInstanceUID == "1.2.3"
+    assert node.spool.instances(SeriesInstanceUid("1.2.3")) == []
+
+
 def test_two_transfer_syntaxes_at_once_are_stored_once_and_nothing_is_aside(tmp_path: Path):
     spool, start = Spool(tmp_path / "spool"), threading.Barrier(6)
     image = mr_image()

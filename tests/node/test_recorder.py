@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy.exc import DataError
 
-from dicom_node.errors import LedgerUnavailableError
+from dicom_node.errors import LedgerUnavailableError, SpoolFullError
 from dicom_node.ledger.records import LIVE, ReceivedInstance
 from dicom_node.receive.recorder import Recorder
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
@@ -37,19 +37,27 @@ class FakeLedger:
         self.batches: list[list[ReceivedInstance]] = []
         self.released: list[tuple[list[SeriesInstanceUid], int]] = []
         self.answers: Callable[[list[ReceivedInstance]], None] = lambda rows: None
+        self.elsewhere: set[str] = set()  # UIDs of instances that another series has
+        self.aside: list[tuple[str, str]] = []  # what was set aside
 
     @property
     def rows(self) -> list[ReceivedInstance]:
         """Everything that it was given."""
         return [one for batch in self.batches for one in batch]
 
-    def record_instances(self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime) -> None:
+    def record_instances(
+        self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime
+    ) -> list[ReceivedInstance]:
         rows = list(instances)
         self.answers(rows)
         self.batches.append(rows)
+        return [one for one in rows if one.sop_instance_uid in self.elsewhere]
 
     def release(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
         self.released.append((list(series), len(self.rows)))
+
+    def set_aside(self, series: SeriesInstanceUid, instance: SopInstanceUid) -> None:
+        self.aside.append((series, instance))
 
 
 @pytest.fixture
@@ -59,16 +67,16 @@ def fake() -> FakeLedger:
 
 @pytest.fixture
 def recorder(fake: FakeLedger) -> Iterator[Recorder]:
-    recorder = Recorder(fake)
+    recorder = Recorder(fake, set_aside=fake.set_aside)
     recorder.start()
     yield recorder
     fake.answers = lambda rows: None
     recorder.stop()
 
 
-def take(recorder: Recorder, number: int, series: str = "1.2") -> None:
+def take(recorder: Recorder, number: int, series: str = "1.2") -> bool:
     """Record one instance."""
-    recorder.record_instance(row(number, series), now=NOW, due_at=NOW)
+    return recorder.record_instance(row(number, series), now=NOW, due_at=NOW)
 
 
 def unavailable(_rows: object) -> None:
@@ -133,7 +141,7 @@ def test_a_row_that_the_ledger_never_takes_keeps_no_other_out(recorder: Recorder
 
 
 def test_stopping_writes_what_waits_and_takes_no_more(fake: FakeLedger):
-    recorder = Recorder(fake)
+    recorder = Recorder(fake, set_aside=fake.set_aside)
     recorder.start()
     for number in range(20):
         take(recorder, number)
@@ -145,7 +153,7 @@ def test_stopping_writes_what_waits_and_takes_no_more(fake: FakeLedger):
 
 
 def test_stopping_does_not_wait_for_a_ledger_that_is_away(fake: FakeLedger):
-    recorder = Recorder(fake)
+    recorder = Recorder(fake, set_aside=fake.set_aside)
     recorder.start()
     take(recorder, 0)
     fake.answers = unavailable
@@ -167,3 +175,40 @@ def test_many_threads_lose_nothing(recorder: Recorder, fake: FakeLedger):
     recorder.flush()
     assert len(fake.rows) == 400
     assert {one.sop_instance_uid for one in fake.rows} == {f"1.2.{number}" for number in range(400)}
+
+
+def test_who_waits_is_told_that_another_series_has_the_uid(recorder: Recorder, fake: FakeLedger):
+    fake.elsewhere = {"1.2.7"}
+    assert take(recorder, 0)
+    for _ in range(3):  # a series of which nothing was recorded is waited for each time
+        assert not take(recorder, 7, series="1.3")
+    assert fake.aside == [("1.3", "1.2.7")] * 3
+
+
+def test_what_nobody_waits_for_is_set_aside_too(recorder: Recorder, fake: FakeLedger):
+    fake.elsewhere = {"1.2.7"}
+    take(recorder, 0)
+    assert take(recorder, 7)  # nobody knows yet
+    recorder.flush()
+    assert fake.aside == [("1.2", "1.2.7")]
+
+
+def test_a_disk_that_does_not_move_a_file_keeps_no_row_out(
+    recorder: Recorder, fake: FakeLedger, monkeypatch: pytest.MonkeyPatch
+):
+    def full(_series: object, _instance: object) -> None:
+        raise SpoolFullError("full")
+
+    monkeypatch.setattr(recorder, "_set_aside", full)
+    fake.elsewhere = {"1.2.7"}
+    assert not take(recorder, 7)
+    assert take(recorder, 8)
+
+
+def test_a_patient_recorder_waits_for_every_row(fake: FakeLedger):
+    recorder = Recorder(fake, set_aside=fake.set_aside, patient=True)
+    recorder.start()
+    fake.elsewhere = {"1.2.7"}
+    assert [take(recorder, number) for number in (0, 1, 7, 8)] == [True, True, False, True]
+    assert len(fake.batches) == 4
+    recorder.stop()

@@ -105,6 +105,20 @@ def test_another_data_set_under_the_same_uid_is_kept_aside(spool: Spool):
     assert spool.store(instance(b"first")).arrival == "duplicate"
 
 
+def test_what_is_set_aside_is_whole_under_one_name(spool: Spool):
+    one = instance(b"first")
+    stored = spool.store(one)
+    file = stored.path.read_bytes()
+    for _ in range(2):
+        spool.set_aside(one.series_instance_uid, one.sop_instance_uid)
+        (aside,) = everything(spool)
+        assert aside == spool.conflict_path(one.sop_instance_uid, b"first")
+        assert aside.read_bytes() == file
+    assert spool.store(one).arrival == "stored"  # its sender does not know, and repeats it
+    spool.set_aside(one.series_instance_uid, one.sop_instance_uid)
+    assert everything(spool) == [aside]
+
+
 def test_of_two_that_arrive_at_once_one_stays_and_none_is_lost(spool: Spool):
     start = threading.Barrier(8)
     arrivals: list[str] = []

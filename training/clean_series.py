@@ -29,7 +29,7 @@ from training.simulate.scanner.planning import draw_faults, person, plan, stack_
 from training.simulate.series import SimulatedSeries
 
 COLUMNS: Final = ("series", "SeriesInstanceUID", "contrast", "post_contrast", "fat_suppressed", "region", "protocol")
-_QUALITY: Final = Quality(oversampling=1.0, sub_slices=3, largest_matrix=200)
+_QUALITY: Final = Quality(oversampling=1.25, sub_slices=5, largest_matrix=200)
 _PER_ANATOMY: Final = 24  # series, before the next place of the pool is filled anew
 
 

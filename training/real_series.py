@@ -30,9 +30,9 @@ from training.simulate.scanner.render import View
 from training.simulate.series import SimulatedSeries
 
 COLUMNS: Final = ("SOPInstanceUID", "series_id", "label_class", "object", "sure")
-_REGION_OF: Final = {"knee": "knee", "prostate": "pelvis", "spine": "neck", "hip": "hip", "breast": "breast"}
+_REGION_OF: Final = {"knee": "knee", "prostate": "prostate", "spine": "neck", "hip": "hip", "breast": "breast"}
 _TRIES: Final = 200
-_FOV_MM: Final = {"head": 240.0, "knee": 160.0, "pelvis": 200.0, "neck": 240.0, "hip": 300.0, "breast": 320.0}
+_FOV_MM: Final = {"head": 240.0, "knee": 160.0, "prostate": 200.0, "neck": 240.0, "hip": 300.0, "breast": 320.0}
 _GAP_MM: Final = 5.0
 
 

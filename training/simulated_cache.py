@@ -28,7 +28,7 @@ HELD_OUT: Final = tuple(StreamSpec().leave_out)
 # An anatomy costs as much as a hundred series of one that is there: about twenty series of each, then another one.
 _CAST: Final = CastSpec(heads=12, bodies=12, objects=12, lifetime_steps=36)
 # What the encoder learns from.
-CACHED: Final = StreamSpec(size_px=128, slices=3, head_share=0.5, oversampling=1.0, sub_slices=3, cast=_CAST)
+CACHED: Final = StreamSpec(size_px=128, slices=3, head_share=0.5, oversampling=1.25, sub_slices=5, cast=_CAST)
 # What it learns to keep away from everything else: test objects, which no label is true of.
 OBJECTS: Final = replace(CACHED, object_share=1.0, labelled=False)
 

@@ -34,7 +34,7 @@ def test_the_default_changes_nothing() -> None:
     "change",
     [
         {"rotate_deg": 20.0}, {"translate": 0.2}, {"scale_low": 0.7, "scale_high": 0.8}, {"flip": 1.0},
-        {"blur_px": 2.0}, {"gamma": 0.4}, {"bias_field": 0.4}, {"noise": 0.1},
+        {"blur_px": 2.0}, {"gamma": 0.4}, {"bias_field": 0.4}, {"noise": 0.1}, {"close_up": 1.0, "close_up_most": 3.0},
     ],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
@@ -57,6 +57,23 @@ def test_a_flip_is_a_flip_and_quarter_turns_are_exact() -> None:
     expected = [torch.rot90(pictures()[0, 0], turns) for turns in range(4)]
     found = {next(k for k in range(4) if torch.allclose(image[0], expected[k], atol=1e-4)) for image in turned}
     assert found == {0, 1, 2, 3}
+
+
+def test_a_close_up_shows_a_part_with_its_own_white() -> None:
+    spec = AugmentSpec(close_up=1.0, close_up_most=4.0)
+    parts = augment(0.5 * pictures(64), spec, generator())
+    whole = (pictures()[0] > 0.5).float().mean()
+    shares = (parts > 0.5).float().mean(dim=(1, 2, 3))
+    assert shares.max() > 3 * whole  # of nothing but the bright rectangle
+    assert parts[shares > 0].amax(dim=(1, 2, 3)).min() > 0.9  # 0.4 before
+    few = augment(pictures(400), replace(spec, close_up=0.25), generator())
+    untouched = sum(torch.equal(one, pictures()[0]) for one in few)
+    assert 0.68 < untouched / 400 < 0.82
+
+
+def test_a_close_up_cannot_be_smaller_than_the_image() -> None:
+    with pytest.raises(ValueError, match=r"close_up_most is 0\.5"):
+        AugmentSpec(close_up_most=0.5)
 
 
 def test_a_blur_keeps_the_sum() -> None:

@@ -298,6 +298,12 @@ def test_every_region_draws_a_body_with_fat_and_more(region: str) -> None:
     assert anatomy.region == region
 
 
+def test_a_prostate_is_drawn_with_both_zones_a_rectum_and_the_pubis() -> None:
+    found = np.unique(body("prostate", np.random.default_rng(5), coarser=1.6).tissue.numpy()).tolist()
+    parts = (Tissue.PERIPHERAL_ZONE, Tissue.TRANSITION_ZONE, Tissue.BOWEL_WALL, Tissue.CORTICAL_BONE, Tissue.URINE)
+    assert {int(part) for part in parts} <= set(found)
+
+
 def test_a_test_object_has_a_region_that_no_protocol_has() -> None:
     assert qa_object(np.random.default_rng(0)).region not in {region for p in PROTOCOLS for region in p.regions}
 

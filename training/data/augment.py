@@ -23,6 +23,8 @@ class AugmentSpec:
     translate: NotNegative = 0.0  # share of the image, uniform in +-
     scale_low: AboveZero = 1.0
     scale_high: AboveZero = 1.0
+    close_up: Share = 0.0  # probability of a part of the image alone, brightness set anew by it
+    close_up_most: AboveZero = 1.0  # magnification at most
     flip: Share = 0.0  # probability of left for right
     quarter_turns: bool = False  # any multiple of 90 degrees
     blur_px: NotNegative = 0.0  # largest standard deviation of a Gaussian
@@ -33,6 +35,8 @@ class AugmentSpec:
     def __post_init__(self) -> None:
         if self.scale_low > self.scale_high:
             raise ValueError(f"scale_low is {self.scale_low}; must be at most scale_high ({self.scale_high})")
+        if self.close_up_most < 1:
+            raise ValueError(f"close_up_most is {self.close_up_most}; must be at least 1")
 
 
 Images = Float[Tensor, "n 1 s s"]
@@ -41,6 +45,8 @@ Images = Float[Tensor, "n 1 s s"]
 def augment(images: Images, spec: AugmentSpec, generator: torch.Generator) -> Images:
     """`images` changed at random, in [0, 1]."""
     images = _move(images, spec, generator)
+    if spec.close_up > 0:
+        images = _close_up(images, spec, generator)
     if spec.blur_px > 0:
         images = _blur(images, spec.blur_px * _uniform(len(images), 0, 1, generator, images))
     if spec.bias_field > 0:
@@ -72,6 +78,27 @@ def _move(images: Images, spec: AugmentSpec, generator: torch.Generator) -> Imag
         return images
     grid = functional.affine_grid(torch.cat([rows, shift[:, :, None]], dim=2), list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _close_up(images: Images, spec: AugmentSpec, generator: torch.Generator) -> Images:
+    """Some images as a smaller field of view shows them: a square part, its own brightest tissue near white."""
+    chosen = torch.rand(len(images), generator=generator) < spec.close_up
+    count = int(chosen.sum())
+    if count == 0:
+        return images
+    chosen = chosen.to(images.device)
+    side = spec.close_up_most ** -_uniform(count, 0, 1, generator, images)
+    reach = 0.8 * (1 - side)  # of the middle; at the very edge there is little but air
+    middle = torch.stack([reach * _uniform(count, -1, 1, generator, images) for _ in range(2)], dim=1)
+    window = torch.cat([side[:, None, None] * torch.eye(2).to(images), middle[:, :, None]], dim=2)
+    shape = [count, *images.shape[1:]]
+    part = functional.grid_sample(
+        images[chosen], functional.affine_grid(window, shape, align_corners=False), mode="bilinear", align_corners=False
+    )
+    white = torch.quantile(part.flatten(1), 0.995, dim=1).clamp(min=0.1)
+    images = images.clone()
+    images[chosen] = (part / white[:, None, None, None]).clamp(0, 1)
+    return images
 
 
 def _blur(images: Images, sigma_px: Float[Tensor, " n"]) -> Images:

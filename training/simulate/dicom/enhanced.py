@@ -45,6 +45,7 @@ _ANATOMY: Final = {
     "neck": ("45048000", "Neck"),
     "abdomen": ("818981001", "Abdomen"),
     "pelvis": ("816092008", "Pelvis"),
+    "prostate": ("41216001", "Prostate"),
     "knee": ("72696002", "Knee"),
     "breast": ("76752008", "Breast"),
     "shoulder": ("16982005", "Shoulder"),

@@ -13,7 +13,8 @@ from training.simulate.physics.scan import Scan
 
 BODY_PARTS: Final = {
     "head": "HEAD", "neck": "CSPINE", "lumbar-spine": "LSPINE", "knee": "KNEE", "shoulder": "SHOULDER", "hip": "HIP",
-    "limb": "LEG", "extremity": "HAND", "abdomen": "ABDOMEN", "pelvis": "PELVIS", "breast": "BREAST",
+    "limb": "LEG", "extremity": "HAND", "abdomen": "ABDOMEN", "pelvis": "PELVIS", "prostate": "PROSTATE",
+    "breast": "BREAST",
 }  # fmt: skip
 
 

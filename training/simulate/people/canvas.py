@@ -7,13 +7,14 @@ from typing import Final, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from training.simulate.people.fields import fast_size, noise_volume, smooth_noise
 from training.simulate.physics.tissues import Tissue
 
 Point = Sequence[float]
-Noise = Literal["grain", "lumps", "folds", "slow"]
-_EXPONENTS: Final[dict[Noise, float]] = {"grain": 1.6, "lumps": 2.1, "folds": 2.7, "slow": 3.2}
+Noise = Literal["grain", "streaks", "lumps", "folds", "slow"]
+_EXPONENTS: Final[dict[Noise, float]] = {"grain": 1.6, "streaks": 1.2, "lumps": 2.1, "folds": 2.7, "slow": 3.2}
 
 
 class Canvas:
@@ -104,7 +105,9 @@ class Canvas:
         marrow = distance_mm < -cortex_mm
         self.paint(marrow, Tissue.YELLOW_MARROW)
         if red_share > 0:
-            patches = self.noise("grain") > float(np.quantile(self.rng.standard_normal(400), 1.0 - red_share))
+            patches = self.noise("grain" if self.chance(0.4) else "lumps") > float(
+                np.quantile(self.rng.standard_normal(400), 1.0 - red_share)
+            )
             self.paint(marrow & patches, Tissue.RED_MARROW)
 
     def curves(self, radius: float) -> Tensor:
@@ -112,8 +115,11 @@ class Canvas:
         return self.noise().square() + self.noise().square() < radius**2
 
     def muscles(self, where: Tensor, *, fat_share: float) -> None:
-        """Muscle with sheets of fat between the bellies, and vessels in the sheets."""
+        """Muscle with sheets of fat between the bellies, streaks of it between the bundles, vessels in the sheets."""
         self.paint(where, Tissue.MUSCLE)
+        streaks = self._streaks()
+        self.paint(where & (streaks > 2.6 - 1.6 * fat_share), Tissue.FAT)
+        self.paint(where & (streaks < -2.7), Tissue.LIGAMENT)
         sheets = torch.minimum(self.noise("folds").abs(), 0.7 * self.noise("folds").abs())
         self.paint(where & (sheets < 0.3 * fat_share), Tissue.FAT)
         self.paint(where & (self.noise() > 2.6 - 1.5 * fat_share), Tissue.FAT)
@@ -121,11 +127,24 @@ class Canvas:
         self.paint(vessels & (self.noise("folds") > 0), Tissue.VEIN)
         self.paint(vessels & (self.noise("folds") > 1), Tissue.ARTERY)
 
+    def _streaks(self) -> Tensor:
+        """Noise that is drawn out along one axis, as bundles of fibres are."""
+        if "streaks" not in self._noise:
+            axis = int(self.rng.integers(3))
+            short = [-(-n // 8) if a == axis else n for a, n in enumerate(self._shape)]
+            drawn = noise_volume(tuple(short), self.rng, exponent=1.2)
+            long = interpolate(drawn[None, None], size=self._shape, mode="trilinear", align_corners=False)[0, 0]
+            self._noise["streaks"] = long / long.std()
+        return self.noise("streaks")
+
+    def septa(self, where: Tensor) -> None:
+        """Thin sheets of connective tissue in fat, more of them in some people."""
+        self.paint(where & (self.noise("lumps").abs() < self.between(0.0, 0.05)), Tissue.SKIN, over=(Tissue.FAT,))
+
     def envelope(self, distance_mm: Tensor, *, fat_mm: float, skin_mm: float = 1.5) -> Tensor:
         """Skin and subcutaneous fat (its thickness varying) inside a signed distance; returns what lies deeper."""
         thickness = fat_mm * (1.0 + 0.5 * self.noise("slow")).clamp(0.3, 2.0)
         self.paint(distance_mm < 0, Tissue.SKIN)
         self.paint(distance_mm < -skin_mm, Tissue.FAT)
-        septa = (self.noise("grain").abs() < 0.04) & (distance_mm < -skin_mm)
-        self.paint(septa, Tissue.SKIN)
+        self.septa(distance_mm < -skin_mm)
         return distance_mm < -(skin_mm + thickness)

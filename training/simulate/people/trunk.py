@@ -1,4 +1,4 @@
-"""Trunk and neck of random geometry: spine, neck, abdomen, pelvis, breast."""
+"""Trunk and neck of random geometry: spine, neck, abdomen, breast."""
 
 import numpy as np
 import torch
@@ -126,7 +126,7 @@ def _kidney(c: Canvas, side: float) -> None:
 
 def abdomen(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     """An upper abdomen: liver, spleen, kidneys, pancreas, stomach, bowel, vessels, spine, base of the lungs."""
-    c = Canvas((400.0, 290.0, 250.0), 2.2 * coarser, rng, bend_mm=7.0)
+    c = Canvas((400.0, 290.0, 250.0), 2.0 * coarser, rng, bend_mm=7.0)
     wide, deep = c.between(140, 178), c.between(92, 125)
     outline = (c.column(0.0, 0.0, (wide, deep), 2.5) - 1.0) * deep
     inside = c.envelope(outline, fat_mm=c.between(8, 40), skin_mm=2.3)
@@ -185,93 +185,9 @@ def _upper_organs(c: Canvas, wide: float, deep: float) -> None:
     c.paint(gall_bladder < 1, _T.BILE)
 
 
-def pelvis(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
-    """A pelvis: bladder, prostate or uterus, rectum, hips, sacrum, muscles."""
-    c = Canvas((400.0, 270.0, 220.0), 2.0 * coarser, rng, bend_mm=5.0)
-    wide, deep = c.between(155, 182), c.between(95, 120)
-    inside = c.envelope((c.column(0.0, 0.0, (wide, deep), 2.6) - 1.0) * deep, fat_mm=c.between(10, 38), skin_mm=2.0)
-    c.muscles(inside, fat_share=c.between(0.2, 0.4))
-    bowl = c.ellipsoid((0, 8, 15), (72, 72, 110), 2.4) < 1
-    c.paint(bowl, _T.FAT)
-    loops = c.noise()
-    c.paint(bowl & (c.z > 40) & (loops > 0.0), _T.BOWEL_WALL)
-    c.paint(bowl & (c.z > 40) & (loops > 0.35), _T.BOWEL_CONTENT)
-    for side in (-1, 1):
-        _hip_bones(c, side)
-        c.muscles(c.tube([(side * 62, 30, 40), (side * 55, 25, -30), (side * 40, 38, -60)]) < 12, fat_share=0.1)
-        c.paint(c.column(side * 62.0, 48.0, (5, 5)) < 1, _T.ARTERY)
-        c.paint(c.column(side * 54.0, 44.0, (6, 6)) < 1, _T.VEIN)
-    sacrum = (c.ellipsoid((0, -68, 25), (46, 17, 60), 2.5) - 1.0) * 17
-    c.bone(sacrum, cortex_mm=2.0, red_share=0.6)
-    bladder = c.ellipsoid((0, 26, 22), (c.between(22, 48), c.between(18, 38), c.between(16, 38)))
-    c.paint(bladder < 1.14, _T.BOWEL_WALL)
-    c.paint(bladder < 1, _T.URINE)
-    _rectum(c)
-    if c.chance(0.6):
-        _prostate(c)
-    else:
-        _uterus(c)
-    return c
-
-
-def _hip_bones(c: Canvas, side: int) -> None:
-    red = c.between(0.2, 0.6)
-    iliac = torch.maximum(
-        (c.ellipsoid((side * 70, -15, 30), (48, 60, 75), 2.2) - 1.0).abs() * 45 - c.between(5, 9),
-        70 - c.x.abs() + 0.25 * c.z.clamp(min=0) - 20,
-    )
-    c.bone(torch.maximum(iliac, -c.z - 5), cortex_mm=2.4, red_share=red)
-    socket = (c.ellipsoid((side * 82, 0, -15), (33, 33, 33)) - 1.0) * 33
-    c.bone(torch.maximum(socket, (c.x * side) - 92), cortex_mm=2.2, red_share=red)
-    head = (c.ellipsoid((side * 90, 0, -18), (24, 24, 24)) - 1.0) * 24
-    c.paint(head < 3, _T.CARTILAGE)
-    neck = c.tube([(side * 90, 0, -18), (side * 128, -8, -42), (side * 132, -5, -110)]) - 15
-    c.bone(torch.minimum(head, neck), cortex_mm=2.6, red_share=0.15)
-    pubis = c.tube([(side * 75, 10, -30), (side * 30, 50, -40), (side * 4, 54, -52)]) - 10
-    c.bone(pubis, cortex_mm=2.4, red_share=red)
-
-
-def _rectum(c: Canvas) -> None:
-    line = [(0, -48, 60), (c.between(-8, 8), -50, 10), (0, -38, -30), (0, -48, -75)]
-    distance = c.tube(line)
-    radius = c.between(9, 20)
-    c.paint(distance < radius, _T.BOWEL_WALL)
-    content = _T.AIR if c.chance(0.4) else _T.BOWEL_CONTENT
-    c.paint(distance < radius - 4, content)
-
-
-def _prostate(c: Canvas) -> None:
-    size = c.between(0.85, 1.35)
-    gland = c.ellipsoid((0, -4, -22), (25 * size, 19 * size, 22 * size))
-    c.paint(gland < 1.08, _T.LIGAMENT)
-    c.paint(gland < 1.0, _T.PERIPHERAL_ZONE)
-    inner = c.ellipsoid((0, 3 * size, -19), (18 * size, 13 * size, 18 * size))
-    c.paint(inner < 1.06, _T.LIGAMENT)
-    c.paint(inner < 1.0, _T.TRANSITION_ZONE)
-    c.paint((inner < 0.95) & (c.noise("grain") > 1.2), _T.PERIPHERAL_ZONE)
-    c.paint(c.tube([(0, 5, 5), (0, 0, -45)]) < 2.5, _T.URINE)
-    for side in (-1, 1):
-        vesicle = c.ellipsoid((side * 16, -18, 6), (18, 8, 9))
-        c.paint((vesicle < 1) & (c.noise("grain") > -0.3), _T.PERIPHERAL_ZONE)
-
-
-def _uterus(c: Canvas) -> None:
-    tilt = c.between(-0.5, 0.5)
-    body = c.ellipsoid(
-        (c.between(-8, 8), -8 + 20 * tilt, 10), (c.between(22, 32), c.between(18, 26), c.between(30, 42))
-    )
-    c.paint(body < 1, _T.TRANSITION_ZONE)
-    c.paint((body < 0.45) & (body > 0.3), _T.MUSCLE)
-    c.paint(body < 0.3, _T.MUCOSA)
-    for side in (-1, 1):
-        ovary = c.ellipsoid((side * c.between(30, 45), -8, 22), (13, 10, 15))
-        c.paint(ovary < 1, _T.SPLEEN)
-        c.paint((ovary < 0.9) & (c.noise("grain") > 0.7), _T.CYST)
-
-
 def breast(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     """Both breasts before the chest wall: fat, fibroglandular tissue, pectoral muscle, ribs, lungs, heart."""
-    c = Canvas((380.0, 260.0, 200.0), 2.0 * coarser, rng, bend_mm=5.0)
+    c = Canvas((380.0, 260.0, 200.0), 1.8 * coarser, rng, bend_mm=5.0)
     wall = -5.0 - 0.0016 * c.x.square()
     radius = c.between(48, 78)
     outline = torch.minimum(

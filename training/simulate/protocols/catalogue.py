@@ -37,6 +37,7 @@ _PLANE_SHARE: Final = {
     "extremity": (0.3, 0.35, 0.35),
     "abdomen": (0.75, 0.02, 0.23),
     "pelvis": (0.6, 0.22, 0.18),
+    "prostate": (0.75, 0.13, 0.12),
     "breast": (0.8, 0.18, 0.02),
 }
 # Echo-planar images and what is made of them are axial, but for a few.

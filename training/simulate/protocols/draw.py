@@ -12,7 +12,7 @@ from training.simulate.physics.scan import PARAMETER_MAPS, Group, Labels, Physic
 HEAD: Final = ("head",)
 SPINE: Final = ("neck", "lumbar-spine")
 JOINTS: Final = ("knee", "shoulder", "hip", "limb", "extremity")
-TRUNK: Final = ("abdomen", "pelvis", "breast")
+TRUNK: Final = ("abdomen", "pelvis", "prostate", "breast")
 EVERYWHERE: Final = (*HEAD, *SPINE, *JOINTS, *TRUNK)
 
 
@@ -95,11 +95,13 @@ def null_ms(t1_ms: float, tr_ms: float) -> float:
 _PLANE_VOXEL_MM: Final = {
     "head": (0.45, 1.0), "neck": (0.5, 0.9), "lumbar-spine": (0.6, 1.0), "knee": (0.3, 0.6), "shoulder": (0.35, 0.65),
     "hip": (0.4, 0.8), "limb": (0.6, 1.1), "extremity": (0.25, 0.5), "abdomen": (0.9, 1.6), "pelvis": (0.5, 1.0),
+    "prostate": (0.3, 0.8),
     "breast": (0.6, 1.1),
 }  # fmt: skip
 _THICKNESS_MM: Final = {
     "head": (3.0, 6.0), "neck": (2.5, 4.0), "lumbar-spine": (3.0, 5.0), "knee": (2.5, 4.0), "shoulder": (2.5, 4.0),
     "hip": (3.0, 5.0), "limb": (4.0, 7.0), "extremity": (2.0, 3.0), "abdomen": (4.0, 8.0), "pelvis": (3.0, 6.0),
+    "prostate": (2.5, 5.0),
     "breast": (2.0, 4.0),
 }  # fmt: skip
 
@@ -137,7 +139,7 @@ def volume_3d(d: Draw, *, coarser: float = 1.0, blur_ms: float = 0.0) -> Samplin
 
 def echo_planar(d: Draw, low_mm: float, high_mm: float) -> Sampling:
     """Voxels of a single-shot echo-planar scan; larger outside the head."""
-    scale = {"head": 1.0, "abdomen": 1.6, "breast": 1.2, "pelvis": 1.2}.get(d.region, 1.0)
+    scale = {"head": 1.0, "abdomen": 1.6, "breast": 1.2, "pelvis": 1.2, "prostate": 1.2}.get(d.region, 1.0)
     voxel = round(d.between(low_mm, high_mm, 1) * scale, 2)
     return Sampling(
         voxel_mm=(round(voxel * d.one_of(1.0, 1.0, 1.1, 1.2), 2), voxel),

@@ -6,7 +6,7 @@ from inference import labels as names
 from training.simulate.physics.scan import Output, Physics, Sampling
 from training.simulate.protocols.draw import HEAD, Draw, Protocol, Recipe, echo_planar, slices_2d
 
-_DIFFUSION_REGIONS = (*HEAD, "abdomen", "pelvis", "breast", "neck", "lumbar-spine")
+_DIFFUSION_REGIONS = (*HEAD, "abdomen", "pelvis", "prostate", "breast", "neck", "lumbar-spine")
 
 
 def bold(d: Draw) -> Recipe:
@@ -14,8 +14,8 @@ def bold(d: Draw) -> Recipe:
     physics = Physics(
         kind="gradient-epi",
         field_t=d.field_t,
-        te_ms=d.by_field(d.between(38, 55), d.between(24, 40)),
-        tr_ms=d.between(600, 4000),
+        te_ms=d.by_field(d.between(35, 60), d.between(22, 45)),
+        tr_ms=d.between(500, 4000),
         flip_deg=d.between(50, 90),
         fat="saturation",
         inflow=0.3,
@@ -71,8 +71,8 @@ def _spin_epi(d: Draw, b_s_mm2: float, *, directional: bool = False, output: Out
     physics = Physics(
         kind="spin-epi",
         field_t=d.field_t,
-        te_ms=d.between(55, 105),
-        tr_ms=d.between(2800, 10000),
+        te_ms=d.between(30 if b_s_mm2 == 0 and d.chance(0.3) else 50, 110),  # short where it is for a field map
+        tr_ms=round(d.logarithmic(1800, 14000)),
         b_s_mm2=b_s_mm2,
         directional=directional,
         fat="saturation",

@@ -55,7 +55,9 @@ def t1_spgr_3d(d: Draw) -> Recipe:
 
 
 def t1_fl2d(d: Draw) -> Recipe:
-    """Spoiled 2D gradient echo with a long TR, T1."""
+    """Spoiled 2D gradient echo with a long TR, T1; in heads some are the magnitude of a field map."""
+    if d.region == "head" and d.chance(0.25):
+        return _field_map(d)
     physics = Physics(
         kind="spoiled",
         field_t=d.field_t,
@@ -66,6 +68,21 @@ def t1_fl2d(d: Draw) -> Recipe:
         inflow=0.5,
     )
     return Recipe(physics=physics, sampling=slices_2d(d))
+
+
+def _field_map(d: Draw) -> Recipe:
+    """The magnitude beside a field map: coarse voxels, a repetition time and an echo that no T1 protocol would have."""
+    physics = Physics(
+        kind="spoiled",
+        field_t=d.field_t,
+        te_ms=d.between(3.5, 8.0, 2),
+        tr_ms=d.between(350, 750),
+        flip_deg=d.between(45, 75),
+        inflow=0.3,
+    )
+    voxel = d.between(2, 3.5, 1)
+    sampling = Sampling(voxel_mm=(voxel, voxel), thickness_mm=d.between(2, 4, 1), snr=d.logarithmic(25, 80))
+    return Recipe(physics=physics, sampling=sampling)
 
 
 def vibe(d: Draw) -> Recipe:
@@ -280,7 +297,7 @@ GRADIENT_ECHO = (
         contrast=names.T1,
         group="gradient-echo",
         draw=in_phase,
-        regions=("abdomen", "pelvis", "lumbar-spine"),
+        regions=("abdomen", "pelvis", "prostate", "lumbar-spine"),
         weight=0.6,
     ),
     Protocol(
@@ -289,7 +306,7 @@ GRADIENT_ECHO = (
         contrast=names.T1,
         group="gradient-echo",
         draw=opposed_phase,
-        regions=("abdomen", "pelvis", "lumbar-spine"),
+        regions=("abdomen", "pelvis", "prostate", "lumbar-spine"),
         weight=0.6,
     ),
     Protocol(

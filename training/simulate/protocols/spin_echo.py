@@ -270,7 +270,7 @@ SPIN_ECHO = (
         contrast=names.T2,
         group="spin-echo",
         draw=t2_space,
-        regions=(*HEAD, *SPINE, "knee", "pelvis"),
+        regions=(*HEAD, *SPINE, "knee", "pelvis", "prostate"),
         weight=0.6,
     ),
     Protocol(
@@ -288,7 +288,7 @@ SPIN_ECHO = (
         contrast=names.T2,
         group="spin-echo",
         draw=haste_fs,
-        regions=("abdomen", "pelvis"),
+        regions=("abdomen", "pelvis", "prostate"),
         weight=0.4,
     ),
     Protocol(

@@ -28,6 +28,7 @@ _SURFACE_COIL: Final = {
     "shoulder": 0.8,
     "hip": 0.4,
     "pelvis": 0.4,
+    "prostate": 0.6,
     "abdomen": 0.3,
 }
 

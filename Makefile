@@ -9,7 +9,7 @@ REAL ?=
 LABELS ?=
 OUTPUT ?= demo-output
 
-.PHONY: install demo test peers check bench bundle clean
+.PHONY: install demo test peers check bench bench-gpu bundle clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/.base
@@ -32,12 +32,23 @@ check: $(VENV)/.test
 bench: $(VENV)/.test peers
 	$(BIN)/python benchmarks/run.py
 
+# On a machine with an NVIDIA GPU and its driver. ONNX Runtime for CUDA and the one for processors are the same files, and the
+# extra `training` brings the latter: an environment of its own, and the right one put in last.
+GPU := .venv-gpu/bin
+bench-gpu:
+	$(PYTHON) -m venv .venv-gpu
+	$(GPU)/python -m pip install --quiet --disable-pip-version-check --editable '.[gpu,training,test]'
+	$(GPU)/python -m pip uninstall --quiet --yes onnxruntime onnxruntime-gpu
+	$(GPU)/python -m pip install --quiet --disable-pip-version-check 'onnxruntime-gpu[cuda,cudnn]'
+	$(GPU)/python benchmarks/gpu_worker.py
+	$(GPU)/python benchmarks/gpu_training.py data.batch_size=1024
+
 # Hours on two processor cores. The result is in runs/bundle/out; inference/default_bundle is replaced by hand.
 bundle: $(VENV)/.test
 	$(BIN)/python -m training.bundle runs/bundle/out $(if $(REAL),--real "$(REAL)") $(if $(LABELS),--labels "$(LABELS)")
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-gpu build dist *.egg-info demo-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # Debian keeps venv in a package of its own.
 $(BIN)/python:

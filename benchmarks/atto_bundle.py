@@ -11,8 +11,10 @@ from inference.fields import CategoricalField, ContinuousField, FieldTable
 from inference.manifest import (
     FIELD_TABLE,
     IMAGE_ENCODER,
+    IMAGE_ENCODER_TORCHSCRIPT,
     LABEL_GRID,
     METADATA_ENCODER,
+    METADATA_ENCODER_TORCHSCRIPT,
     MODEL_CARD,
     Manifest,
     MetadataSection,
@@ -20,14 +22,15 @@ from inference.manifest import (
 from inference.pixels import PixelSpec
 from training.export.graphs import image_example, image_graph, metadata_example, metadata_graph, to_onnx
 from training.export.grid import GridSpec, label_grid
+from training.export.torchscript import to_torchscript
 from training.models.build import build
 from training.models.spec import ImageTowerSpec, ModelSpec
 
 SIZE_PX = 224
 
 
-def write(folder: Path) -> Path:
-    """Write it to `folder`, which must not exist."""
+def write(folder: Path, *, torchscript: bool = False) -> Path:
+    """Write it to `folder`, which must not exist; with TorchScript files beside the graphs where asked for."""
     torch.manual_seed(0)
     table = FieldTable(
         continuous=(
@@ -56,4 +59,7 @@ def write(folder: Path) -> Path:
         LABEL_GRID: label_grid(captions, GridSpec(complete=True)),
         MODEL_CARD: b"Random weights, for timing only.\n",
     }
+    if torchscript:
+        files[IMAGE_ENCODER_TORCHSCRIPT] = to_torchscript(image_graph(built), image_example(spec.image))
+        files[METADATA_ENCODER_TORCHSCRIPT] = to_torchscript(metadata_graph(built), metadata_example(built))
     return write_bundle(folder, manifest, files).folder

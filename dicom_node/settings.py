@@ -130,6 +130,7 @@ class ReaderSettings(Section):
 
     bundle: str | None = None  # a bundle folder, or a registry folder with ACTIVE; null: the one in the package
     backend: Literal["onnx", "torchscript"] = "onnx"  # what runs the bundle; torchscript needs the extra `training`
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: CUDA where it works; cuda: nowhere else
     alarm_rate: float = Field(default=0.01, gt=0, lt=1)  # share of clean series that may be flagged by the image
     threads: int = Field(default=1, ge=1)  # series read at once
     batch: Annotated[int, Field(ge=1)] | None = None  # slices of several series encoded at once; for a GPU

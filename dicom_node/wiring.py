@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,8 @@ from dicom_node.work.dispatch import Dispatcher, Tasks, ThreadDispatcher
 from dicom_node.work.files import SpoolFiles, StoreFiles, WorkFiles
 from dicom_node.work.outdated import WithOutdated
 from dicom_node.work.pipeline import Pipeline, WorkPolicy
-from dicom_node.work.readers import Readers
+from dicom_node.work.readers import Readers, bundle_source
+from inference.model import load_model
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -116,9 +117,13 @@ def make_readers(settings: Settings) -> Readers:
         bundle=settings.reader.bundle,
         calibration=calibration_file(settings),
         alarm_rate=settings.reader.alarm_rate,
-        threads=max(1, len(os.sched_getaffinity(0)) // settings.reader.threads),
-        backend=settings.reader.backend,
-        batch=settings.reader.batch,
+        load=partial(
+            load_model,
+            backend=settings.reader.backend,
+            device=settings.reader.device,
+            threads=max(1, len(os.sched_getaffinity(0)) // settings.reader.threads),
+            batch=settings.reader.batch,
+        ),
     )
 
 
@@ -244,8 +249,11 @@ def make_beat(settings: Settings, broker_url: str) -> Generator[None]:
         engine.dispose()
 
 
-def make_worker_app(settings: Settings, broker_url: str) -> "Celery":
-    """A Celery application with its tasks; what they need is built in the process that runs them, once."""
+def make_worker_app(settings: Settings, broker_url: str, *, forks: bool) -> "Celery":
+    """A Celery application with its tasks; what they need is built in the process that runs them, once.
+
+    That is this one, now, unless it `forks`: then the bundle is only looked at. Raises what is wrong with them.
+    """
     from dicom_node.work.celery_app import add_tasks, make_app
 
     app = make_app(broker_url, visibility_timeout_s=_VISIBILITY_TIMEOUT_S)
@@ -255,11 +263,17 @@ def make_worker_app(settings: Settings, broker_url: str) -> "Celery":
     @cache
     def built() -> Pipeline:
         ledger, _ = open_ledger(settings)
-        return make_pipeline(settings, ledger=ledger, files=make_files(settings), readers=make_readers(settings))
+        readers = make_readers(settings)
+        readers.current()  # what is wrong with the bundle, or with the device, is wrong now
+        return make_pipeline(settings, ledger=ledger, files=make_files(settings), readers=readers)
 
     def pipeline() -> Pipeline:
         with building:  # threads of a worker share one, and so its batches
             return built()
 
     add_tasks(app, pipeline)
+    if forks:
+        bundle_source(settings.reader.bundle).current()
+    else:
+        pipeline()
     return app

@@ -19,6 +19,7 @@ from inference.manifest import FIELD_TABLE, TOKENIZER, BundleError
 from inference.tokens import Tokenizer
 
 Backend = Literal["onnx", "torchscript"]
+Device = Literal["auto", "cpu", "cuda"]  # auto: CUDA where it works, else the CPU
 
 # Enough to keep two cores busy, little enough that a study of a thousand slices does not need a gigabyte.
 _IMAGES_AT_ONCE: Final = 32
@@ -30,6 +31,10 @@ class BackendMissing(RuntimeError):  # noqa: N818 - it is a state of the install
 
     def __init__(self, library: str, *, extra: str) -> None:
         super().__init__(f"{library} is not installed; install mrclip with the extra {extra}, e.g. mrclip[{extra}]")
+
+
+class CudaError(RuntimeError):
+    """CUDA was asked for by name and does not run the towers. It is the machine's fault, not the series'."""
 
 
 class Encoder(Protocol):
@@ -179,15 +184,22 @@ def caption_inputs(bundle: Bundle) -> CaptionInputs:
         raise BundleError(file, expected="a usable table or tokenizer", found=str(error)) from error
 
 
-def load_encoder(bundle: Bundle, *, backend: Backend = "onnx", threads: int = 0, batch: int | None = None) -> Encoder:
+def load_encoder(
+    bundle: Bundle,
+    *,
+    backend: Backend = "onnx",
+    device: Device = "auto",
+    threads: int = 0,
+    batch: int | None = None,
+) -> Encoder:
     """The bundle's towers, run by `backend`; ONNX Runtime uses `threads` threads (0: as many as there are cores).
 
     With `batch` images that several threads ask for are encoded together, so many at most. Nothing heavy is imported
     before the first image or caption. Then BackendMissing says that the backend is not installed, BundleError that a
-    tower is missing or does not fit.
+    tower is missing or does not fit, CudaError that `device` is cuda and cannot be used.
     """
     captions = caption_inputs(bundle)
-    image, metadata = _towers(bundle, captions.names, backend=backend, threads=threads)
+    image, metadata = _towers(bundle, captions.names, backend=backend, device=device, threads=threads)
     dim = bundle.manifest.embedding_dim
     if batch is None:
         return TowerEncoder(image=image, metadata=metadata, captions=captions, dim=dim)
@@ -197,11 +209,13 @@ def load_encoder(bundle: Bundle, *, backend: Backend = "onnx", threads: int = 0,
     return BatchingEncoder(encoder, most_images=batch)
 
 
-def _towers(bundle: Bundle, inputs: tuple[str, ...], *, backend: Backend, threads: int) -> tuple[Tower, Tower]:
+def _towers(
+    bundle: Bundle, inputs: tuple[str, ...], *, backend: Backend, device: Device, threads: int
+) -> tuple[Tower, Tower]:
     if backend == "torchscript":
         from inference import encoder_torchscript
 
-        return encoder_torchscript.towers(bundle, inputs=inputs)
+        return encoder_torchscript.towers(bundle, inputs=inputs, device=device)
     from inference import encoder_onnx
 
-    return encoder_onnx.towers(bundle, inputs=inputs, threads=threads)
+    return encoder_onnx.towers(bundle, inputs=inputs, device=device, threads=threads)

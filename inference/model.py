@@ -8,7 +8,7 @@ from jaxtyping import Float32
 from inference.bundle import Bundle
 from inference.calibration import Calibration, CalibrationError, read_calibration
 from inference.counterfactual import Counterfactuals
-from inference.encoder import Backend, Encoder, load_encoder
+from inference.encoder import Backend, Device, Encoder, load_encoder
 from inference.gate import Gate, NearestNeighbours
 from inference.grid import Grid, embed_grid, grid_rows
 from inference.manifest import CALIBRATION, LABEL_GRID, REFERENCE, STRANGE, BundleError
@@ -45,20 +45,22 @@ def load_model(
     *,
     calibration: Calibration | None = None,
     backend: Backend = "onnx",
+    device: Device = "auto",
     threads: int = 0,
     batch: int | None = None,
 ) -> Model:
     """Make a bundle ready; the captions of its grid are embedded here, so this imports the backend.
 
     `calibration` is a site's own and takes the place of the bundle's. Raises CalibrationError if it names another
-    bundle, BundleError if a file of the bundle cannot be used, BackendMissing without the backend's library.
+    bundle, BundleError if a file of the bundle cannot be used, BackendMissing without the backend's library, CudaError
+    where `device` is cuda and that cannot be used.
     """
     if calibration is not None and calibration.provenance.bundle_sha256 != bundle.sha256:
         raise CalibrationError(
             f"the calibration is for bundle {calibration.provenance.bundle_sha256}, not for {bundle.sha256}"
         )
     own = _own_calibration(bundle)
-    encoder = load_encoder(bundle, backend=backend, threads=threads, batch=batch)
+    encoder = load_encoder(bundle, backend=backend, device=device, threads=threads, batch=batch)
     grid = _grid(bundle, encoder)
     return Model(
         bundle=bundle,

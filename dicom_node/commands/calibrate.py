@@ -1,5 +1,6 @@
 """`mrclip calibrate`: the alarms of this node, measured on clean series of this site."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,7 +14,6 @@ Examples:
 """
 FOLDER = click.Path(exists=True, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
-BACKEND = click.Choice(["onnx", "torchscript"])
 # Fewer series than this cannot make a p-value of 0.01 (inference.calibration).
 FEWEST = 99
 
@@ -34,12 +34,13 @@ def command(*, folders: tuple[Path, ...], config: Path | None, bundle: str | Non
     from inference.atomic import replace_file
     from inference.calibration import CalibrationError, Provenance, fit
     from inference.clean import read_clean
+    from inference.model import load_model
 
     settings = settings_from(config)
     try:
         reader = Readers(
             bundle=bundle or settings.reader.bundle, calibration=None, alarm_rate=settings.reader.alarm_rate,
-            backend=settings.reader.backend,
+            load=partial(load_model, backend=settings.reader.backend, device=settings.reader.device),
         ).current()  # fmt: skip
         if reader.model is None:
             raise click.UsageError("rules alone have no alarms to calibrate; name a bundle")

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -51,10 +52,12 @@ def command(
     from dicom_node.commands.progress import progress
     from dicom_node.commands.read_output import Sinks, print_table
     from dicom_node.work.readers import READER_ERRORS, Readers
+    from inference.model import load_model
     from inference.read import read_paths
 
     try:
-        reader = Readers(bundle=bundle, calibration=calibration, alarm_rate=alarm_rate, backend=backend).current()
+        load = partial(load_model, backend=backend)
+        reader = Readers(bundle=bundle, calibration=calibration, alarm_rate=alarm_rate, load=load).current()
     except READER_ERRORS as error:
         raise click.UsageError(str(error)) from error
     sinks = Sinks(reader=reader, sr_folder=sr_folder, html_file=html_file, npz_file=npz_file)

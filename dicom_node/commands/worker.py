@@ -6,7 +6,9 @@ import click
 
 from dicom_node import logs
 from dicom_node.commands.options import config_option, log_level_option, settings_from
+from dicom_node.errors import NodeError
 from dicom_node.wiring import make_worker_app
+from dicom_node.work.readers import READER_ERRORS
 
 EXAMPLE = """\b
 Examples:
@@ -30,7 +32,10 @@ def command(*, config: Path | None, queues: str, pool: str, concurrency: int, lo
     if settings.queue.broker_url is None:
         raise click.UsageError("queue.broker_url: null; a worker needs a broker, for example redis://localhost:6379/0")
     logs.set_up(log_level)
-    app = make_worker_app(settings, settings.queue.broker_url.get_secret_value())
+    try:
+        app = make_worker_app(settings, settings.queue.broker_url.get_secret_value(), forks=pool == "prefork")
+    except (NodeError, OSError, *READER_ERRORS) as error:
+        raise click.ClickException(str(error)) from error
     app.worker_main(
         ["worker", f"--queues={queues}", f"--pool={pool}", f"--concurrency={concurrency}", "--without-gossip",
          "--without-mingle", f"--loglevel={log_level}"]

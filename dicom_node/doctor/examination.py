@@ -14,6 +14,7 @@ from dicom_node.doctor.peers import Answer, ask_broker, ask_destination, ask_fol
 from dicom_node.settings import DicomDestination, Settings
 from dicom_node.wiring import make_readers
 from dicom_node.work.readers import READER_ERRORS
+from inference.encoder import BackendMissing, CudaError
 
 
 def examine(settings: Settings, *, now: datetime) -> Iterator[Check]:
@@ -52,6 +53,9 @@ def _bundle(settings: Settings) -> Check:
     """The reader is built as the node builds it: every file of the bundle is compared with its digest."""
     try:
         model = make_readers(settings).current().model
+    except (BackendMissing, CudaError) as error:
+        advice = "Install what is missing, or name what this machine has in reader.backend and reader.device."
+        return broken("bundle", str(error), advice)
     except READER_ERRORS as error:
         advice = "Copy the bundle again, or name another one in reader.bundle (`mrclip bundles`)."
         return broken("bundle", str(error), advice)

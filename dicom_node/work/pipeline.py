@@ -26,6 +26,7 @@ from dicom_node.tracing import tracing
 from dicom_node.work.files import WorkFiles
 from dicom_node.work.lease import kept
 from dicom_node.work.profile import profile_of
+from inference.encoder import CudaError
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid
 from inference.read import Reader, read_series
 from inference.reading import SeriesReading
@@ -93,7 +94,8 @@ class Pipeline:
             try:
                 with self._files.instances(job) as paths:
                     outcome = self._outcome(job, paths, reader)
-            except StoreError as error:  # its files will be there, or can be kept, later
+            # Its files will be there, or can be kept, later; or it is this machine that cannot read.
+            except (StoreError, CudaError) as error:
                 span.failed(type(error).__name__)
                 log.warning("reading postponed", extra={"series_uid": series, "reason": str(error)})
                 now = self._clock()

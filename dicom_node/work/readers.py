@@ -1,20 +1,21 @@
 """Which reader reads next: the bundle that the settings name, taken up anew when a registry's ACTIVE changes."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import SettingsError
 from inference.bundle import Bundle, default_bundle, open_bundle
 from inference.calibration import Calibration, CalibrationError, read_calibration
-from inference.encoder import Backend, BackendMissing
+from inference.encoder import BackendMissing, CudaError
 from inference.manifest import MANIFEST, BundleError
-from inference.model import load_model
+from inference.model import Model, load_model
 from inference.read import Reader
 from inference.registry import ActiveBundle, Registry, RegistryError
 
 # What is wrong with a bundle, a registry, a calibration, or the settings that name them.
-READER_ERRORS: Final = (SettingsError, BundleError, RegistryError, CalibrationError, BackendMissing)
+READER_ERRORS: Final = (SettingsError, BundleError, RegistryError, CalibrationError, BackendMissing, CudaError)
 
 
 class Readers:
@@ -29,20 +30,16 @@ class Readers:
         bundle: str | None,
         calibration: Path | None,
         alarm_rate: float,
-        threads: int = 0,
-        backend: Backend = "onnx",
-        batch: int | None = None,
+        load: Callable[..., Model] = load_model,
     ) -> None:
         """`bundle`: a bundle's folder, a registry's, `none`, or None for the one in the package.
 
-        `threads` are the encoder's; 0: one a core. With `batch` series that are read at once are encoded together.
+        `load` is `load_model` with the backend, device, threads and batch that the encoder is to have.
         """
         self._source = bundle_source(bundle)
         self.registry = self._source.registry if isinstance(self._source, ActiveBundle) else None
         self._calibration, self._alarm_rate = calibration, alarm_rate
-        self._threads = threads
-        self._backend: Backend = backend
-        self._batch = batch
+        self._load = load
         self._lock = threading.Lock()
         self._made: tuple[tuple[str | None, float | None], Reader] | None = None
 
@@ -59,10 +56,7 @@ class Readers:
         if bundle is None:
             return Reader(model=None, alarm_rate=self._alarm_rate)
         calibration = _site_calibration(self._calibration, bundle)
-        model = load_model(
-            bundle, calibration=calibration, backend=self._backend, threads=self._threads, batch=self._batch
-        )
-        return Reader(model=model, alarm_rate=self._alarm_rate)
+        return Reader(model=self._load(bundle, calibration=calibration), alarm_rate=self._alarm_rate)
 
 
 class FixedBundle:

@@ -19,7 +19,6 @@ from onnx import TensorProto, helper, numpy_helper
 from inference.bundle import Bundle, write_bundle
 from inference.captions import TEMPLATE_FIELDS, Caption, text
 from inference.encoder import Backend, BackendMissing, load_encoder
-from inference.encoder_onnx import providers
 from inference.fields import CategoricalField, ContinuousField, FieldTable
 from inference.manifest import BundleError, Manifest, MetadataSection
 from inference.pixels import PixelSpec
@@ -279,19 +278,6 @@ def test_a_text_bundle_embeds_the_sentences_of_its_template(tmp_path: Path) -> N
     assert encoder.caption_fields == TEMPLATE_FIELDS["paper"]
     tokens = Tokenizer(tokenizer_json(), context_length=length).encode([text(c, "paper") for c in CAPTIONS])
     np.testing.assert_allclose(encoder.encode_captions(CAPTIONS), unit(tokens @ weights), atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("available", "chosen"),
-    [
-        (["CPUExecutionProvider"], ["CPUExecutionProvider"]),
-        (["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
-         ["CUDAExecutionProvider", "CPUExecutionProvider"]),
-        (["AzureExecutionProvider", "CPUExecutionProvider"], ["CPUExecutionProvider"]),
-    ],
-)  # fmt: skip
-def test_cuda_goes_before_the_cpu_and_nothing_else_is_used(available: list[str], chosen: list[str]) -> None:
-    assert providers(available) == chosen
 
 
 def test_nothing_heavy_is_imported_before_the_first_image() -> None:

@@ -11,10 +11,12 @@ import onnx
 import pytest
 import torch
 
-from inference.bundle import open_bundle
+import dicom_node
+from inference.bundle import default_bundle, open_bundle, write_bundle
 from inference.captions import Caption
 from inference.encoder import load_encoder
 from inference.model import load_model
+from inference.read import Reader, read_paths
 from training.errors import RefusedError
 from training.export import bundle as bundles
 from training.export.about import About
@@ -36,6 +38,9 @@ ABOUT = About(
     notes="Knows stripes only.",
     torchscript=True,
 )
+
+
+STUDY = Path(dicom_node.__file__).parent / "demo_study" / "study.zip"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +123,27 @@ def test_variants_are_smaller_and_their_drift_is_measured(
     assert found.images == 24
     assert cosine < found.lowest_cosine <= found.mean_cosine < 1
     assert found.size_bytes < share * len(graph)
+
+
+def test_half_precision_gives_the_answers_of_single(tmp_path: Path) -> None:
+    bundle = default_bundle()
+    files = {file: bundle.read(file) for file in bundle.manifest.files}
+    files["image_encoder.onnx"] = image_variant(files["image_encoder.onnx"], "fp16", np.zeros((0, 1, 1, 1), np.float32))
+    half = write_bundle(tmp_path / "half", replace(bundle.manifest, files={}), files)
+    single, halved = (
+        read_paths([STUDY], Reader(model=load_model(one, device="cpu", threads=1)), threads=1).series
+        for one in (bundle, half)
+    )
+    assert [(one.contrast, one.flagged) for one in single] == [(one.contrast, one.flagged) for one in halved]
+    assert len({one.contrast for one in single}) > 3
+    for one, other in zip(single, halved, strict=True):
+        assert one.p_value == pytest.approx(other.p_value, abs=0.02)
+    probabilities, same = (
+        [stack.contrast.probability for one in series for stack in one.stacks if stack.contrast is not None]
+        for series in (single, halved)
+    )
+    assert probabilities == pytest.approx(same, abs=0.01)
+    assert probabilities != same  # it was another tower
 
 
 def test_fp32_does_not_drift(made: Made) -> None:

@@ -64,8 +64,15 @@ def make_scp(
     """The receiving peer: in this process, or in several behind one port, of which one may be `lost`."""
     count = settings.scp.processes or min(_MOST_PROCESSES, len(os.sched_getaffinity(0)))
     if count == 1:
-        return StorageScp(settings.scp, intake, commitment=commitment)
-    return ScpPool(settings, count=count, released=intake.released, received=metrics.received, lost=lost)
+        return StorageScp(settings.scp, intake, commitment=commitment, refused=metrics.refused)
+    return ScpPool(
+        settings,
+        count=count,
+        released=intake.released,
+        received=metrics.received,
+        refused=metrics.refused,
+        lost=lost,
+    )
 
 
 def open_ledger(settings: Settings) -> tuple[Ledger, Engine]:

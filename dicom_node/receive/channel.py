@@ -2,7 +2,7 @@
 
     accepts -> serves   settings (once), connection (with its socket), may (associate or not), stop
     serves -> accepts   ready, associate (may it?), left (a connection), sends (a series), ended (an association),
-                        received (so many instances)
+                        received (so many instances), refused (a peer, and why)
 
 Each message is a JSON list: its name and its values.
 """

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
@@ -30,6 +30,8 @@ from dicom_node.receive.reactor import QuickStores, WaitingAssociation, WaitingD
 log = logging.getLogger(__name__)
 
 Network = IPv4Network | IPv6Network
+# Why a peer was turned away: too many connections, too many associations, `calling_hosts`, or a title on either side.
+Refusal = Literal["connections", "associations", "host", "title"]
 Handler = tuple[evt.InterventionEvent, Callable[[evt.Event], Any]]
 
 # The longest association request that makes sense: 128 contexts with every transfer syntax there is (PS3.8 9.3.2).
@@ -83,8 +85,9 @@ class Connection:
 class Connections:
     """Who is connected; bounded by host and in all."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, limits: Limits, *, refused: Callable[[Refusal], object] = lambda why: None) -> None:
+        """`refused` hears of every peer that is turned away."""
+        self.limits, self.refused = limits, refused
         self._per_host = limits.connections_per_host
         self._associations = limits.associations
         self._total = limits.associations + limits.connections_per_host
@@ -211,6 +214,7 @@ class GuardedServer(ThreadedAssociationServer):
         connection = Connection(request, str(client_address[0]))
         if not self.connections.admit(connection):
             log.warning("too many connections", extra={"address": connection.host})
+            self.connections.refused("connections")
             return False
         self._admitted[request] = connection
         return True
@@ -269,6 +273,7 @@ class GuardedHandler(RequestHandler):
             timeout_s=limits.timeout_s,
         )
         association.bind(evt.EVT_REQUESTED, self._requested)
+        association.bind(evt.EVT_REJECTED, self._rejected)
         association.bind(evt.EVT_FSM_TRANSITION, self._moved)
         evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
         association.start()
@@ -281,10 +286,17 @@ class GuardedHandler(RequestHandler):
         if not self._guarded.limits.may_call(calling_aet, host):
             reason = "scp.calling_hosts does not let this title call from there"
             log.warning("association rejected", extra={"ae_title": calling_aet, "address": host, "reason": reason})
+            self._guarded.connections.refused("host")
             self._reject(event.assoc, _CALLING_NOT_RECOGNISED)
         elif not self._guarded.connections.associate(self._connection):
             log.warning("too many associations", extra={"address": host})
+            self._guarded.connections.refused("associations")
             self._reject(event.assoc, _CONGESTED)
+
+    def _rejected(self, event: evt.Event) -> None:
+        # By pynetdicom, which looks at nothing but titles that could be refused here.
+        log.warning("title not recognised", extra={"address": self._connection.host})
+        self._guarded.connections.refused("title")
 
     @staticmethod
     def _reject(association: Association, answer: tuple[int, int, int]) -> None:

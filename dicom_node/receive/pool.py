@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from socketserver import BaseRequestHandler, TCPServer
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 from pydantic import SecretStr
 from pynetdicom.transport import AddressInformation
 
 from dicom_node.errors import NodeError
 from dicom_node.receive.channel import Message, channels
-from dicom_node.receive.guard import Connection, Connections
+from dicom_node.receive.guard import Connection, Connections, Refusal
 from dicom_node.receive.server import Senders, limits
 from dicom_node.settings import Settings
 from dicom_node.tls import server_context
@@ -51,15 +51,19 @@ class ScpPool:
         count: int,
         released: Released,
         received: Callable[[int], None],
+        refused: Callable[[Refusal], None],
         lost: Callable[[], None],
     ) -> None:
-        """`released`: nobody sends these series any more; `received`: so many instances were taken in; `lost`: a
-        process ended by itself, so the ledger may be behind the spool. SettingsError where certificates are wrong."""
+        """`released`: nobody sends these series any more; `received`: so many instances were taken in; `refused`: a
+        peer was turned away; `lost`: a process ended by itself, so the ledger may be behind the spool.
+
+        SettingsError where certificates are wrong.
+        """
         if settings.scp.tls is not None:
             server_context(settings.scp.tls)  # each process makes its own; here is where errors are seen
         self._settings, self._count = settings, count
         self._released, self._received, self._lost = released, received, lost
-        self._connections = Connections(limits(settings.scp))
+        self._connections = Connections(limits(settings.scp), refused=refused)
         self._senders = Senders[tuple[int, int]]()  # by process and association
         self._numbers = itertools.count(1)
         self._processes: list[_Process] = []
@@ -133,6 +137,7 @@ class ScpPool:
         connection = Connection(link, address[0], number=next(self._numbers))
         if not self._connections.admit(connection):
             log.warning("too many connections", extra={"address": connection.host})
+            self._connections.refused("connections")
             link.close()
             return
         give_up_at = time.monotonic() + self._settings.scp.acse_timeout_s
@@ -179,6 +184,8 @@ class ScpPool:
                 self._ended(process, association)
             case ["received", int(count)]:
                 self._received(count)
+            case ["refused", str(why)] if why in get_args(Refusal):
+                self._connections.refused(cast("Refusal", why))
             case _:
                 log.error("a message makes no sense", extra={"count": len(message.words)})
 

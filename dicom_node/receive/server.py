@@ -7,7 +7,7 @@ after the bytes are whole and synced in the spool; `recorder` says when their ro
 import logging
 import threading
 import time
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
 from socketserver import BaseServer
 from typing import Final, Generic, Protocol, TypeVar
@@ -21,7 +21,7 @@ from pynetdicom.dimse_primitives import C_STORE
 
 from dicom_node.commitment.scp import CommitmentScp
 from dicom_node.errors import SUCCESS, CannotUnderstandError, NodeError, SopClassNotSupportedError
-from dicom_node.receive.guard import Connections, GuardedServer, Handler, Limits
+from dicom_node.receive.guard import Connections, GuardedServer, Handler, Limits, Refusal
 from dicom_node.receive.intake import Intake
 from dicom_node.receive.part10 import IMPLEMENTATION_VERSION_NAME
 from dicom_node.receive.quarantine import StoreRequest
@@ -45,9 +45,19 @@ Key = TypeVar("Key", bound=Hashable)
 class StorageScp:
     """A DICOM peer that runs from `start` to `stop`, in this process."""
 
-    def __init__(self, settings: ScpSettings, intake: Intake, *, commitment: CommitmentScp | None = None) -> None:
-        """`commitment` makes it offer Storage Commitment. SettingsError where certificates are wrong."""
-        self._settings = settings
+    def __init__(
+        self,
+        settings: ScpSettings,
+        intake: Intake,
+        *,
+        commitment: CommitmentScp | None = None,
+        refused: Callable[[Refusal], None] = lambda why: None,
+    ) -> None:
+        """`commitment` makes it offer Storage Commitment; `refused` hears of every peer that is turned away.
+
+        SettingsError where certificates are wrong.
+        """
+        self._settings, self._refused = settings, refused
         self._service = StorageService(settings, intake, commitment=commitment)
         self._server: GuardedServer | None = None
         self._thread: threading.Thread | None = None
@@ -56,7 +66,7 @@ class StorageScp:
         """Bind the port and begin to accept. OSError where the port is not to be had."""
         settings = self._settings
         self._server = self._service.server(
-            GuardedServer, (settings.host, settings.port), Connections(limits(settings))
+            GuardedServer, (settings.host, settings.port), Connections(limits(settings), refused=self._refused)
         )
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="scp")
         self._thread.start()

@@ -91,7 +91,7 @@ class HandedConnections(Connections):
     """Connections that were admitted elsewhere; there it is also known how many associations there are."""
 
     def __init__(self, limits: Limits, channel: Channel) -> None:
-        super().__init__(limits)
+        super().__init__(limits, refused=lambda why: channel.say("refused", why))
         self._channel = channel
         self._verdicts: dict[int, bool] = {}
         self._closed = False

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from dicom_node.ledger.records import LATER, Counts, FinishedReading, MadeDelivery, Priority, ReceivedInstance, Work
 from dicom_node.ledger.store import Ledger
+from dicom_node.receive.guard import Refusal
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.recorder import InstanceLedger
 from dicom_node.work.readers import READER_ERRORS
@@ -39,6 +40,11 @@ class Metrics:
         self._received = Counter(
             "mrclip_instances_received", "Instances that were taken in by this node", registry=self._registry
         )
+        self._refused = Counter(
+            "mrclip_peers_refused", "Connections and associations that were refused", ["why"], registry=self._registry
+        )
+        for why in get_args(Refusal):  # so that there is a first value to compare with
+            self._refused.labels(why)
         self._done = _Done(self._registry)
         self._catch_up: Callable[[], None] = lambda: None
         self._turn = threading.Lock()
@@ -50,6 +56,10 @@ class Metrics:
     def received(self, count: int) -> None:
         """So many instances were taken in."""
         self._received.inc(count)
+
+    def refused(self, why: Refusal) -> None:
+        """A peer was turned away."""
+        self._refused.labels(why).inc()
 
     def watch(
         self,

@@ -74,6 +74,7 @@ class Receiver:
     quarantine: Quarantine
     ledger: Ledger
     intake: Intake
+    refused: list[str]  # why peers were turned away
 
     @property
     def port(self) -> int:
@@ -101,10 +102,11 @@ def receiver(tmp_path: Path) -> Iterator[Any]:
             clock=lambda: datetime.now(UTC),
         )
         chosen = {"host": "127.0.0.1", "port": 0, "stop_timeout_s": 1, **settings}
-        scp = StorageScp(ScpSettings(**chosen), intake)
+        refused: list[str] = []
+        scp = StorageScp(ScpSettings(**chosen), intake, refused=refused.append)
         scp.start()
         started.append((scp, database))
-        return Receiver(scp=scp, spool=kept, quarantine=quarantine, ledger=ledger, intake=intake)
+        return Receiver(scp=scp, spool=kept, quarantine=quarantine, ledger=ledger, intake=intake, refused=refused)
 
     yield start
     for scp, database in started:

@@ -255,6 +255,29 @@ def test_a_title_may_be_bound_to_hosts(
     assert echoes(node.port)
 
 
+@pytest.mark.parametrize(
+    ("settings", "before", "why"),
+    [
+        ({"max_connections_per_peer": 1}, 1, "connections"),
+        ({"max_associations": 1}, 1, "associations"),
+        ({"calling_hosts": {"SCRIPTED": ["192.0.2.1"]}}, 0, "host"),
+        ({"calling_ae_titles": ["OTHER"]}, 0, "title"),
+        ({"ae_title": "OTHER"}, 0, "title"),
+    ],
+)
+def test_who_is_turned_away_is_counted_by_why(
+    receiver: Start, connect: Connect, associated: Connect, settings: dict[str, Any], before: int, why: str
+):
+    node = receiver(**settings)
+    for _ in range(before):
+        associated(node.port)
+    assert node.refused == []
+    link = connect(node.port)
+    link.sendall(association_request())
+    ended(link)
+    wait_for(lambda: node.refused == [why], what="it being counted")
+
+
 def test_an_address_of_ipv4_is_the_same_on_a_port_that_takes_both():
     bound = limits(calling_hosts={"SCANNER": [ip_network("192.0.2.0/24")]})
     assert bound.may_call("SCANNER", "::ffff:192.0.2.7")

@@ -47,6 +47,7 @@ class Running:
     engine: Engine
     released: list[SeriesInstanceUid] = field(default_factory=list)
     received: list[int] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     pool: ScpPool = field(init=False)
 
     @property
@@ -84,6 +85,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             count=2,
             released=running.released.extend,
             received=running.received.append,
+            refused=running.refused.append,
             lost=running.catch_up,
         )
         started.append(running)
@@ -200,6 +202,7 @@ def test_limits_hold_for_all_processes_together(start: Start, associate: Any):
     assert first.is_established
     assert second.is_established
     assert third.is_rejected
+    wait_for(lambda: node.refused == ["associations"], what="it being counted")
     first.release()
     wait_for(lambda: associate(node.port).is_established, what="a place being free again")
 

@@ -95,3 +95,15 @@ def test_the_dashboard_asks_for_figures_and_labels_that_there_are(tmp_path: Path
         named |= set(re.findall(r"[{,](\w+)=", expression))
         known = set().union(*(there[name] for name in re.findall(r"\bmrclip_\w+", expression)))
         assert named <= known | {"instance"}, expression
+
+
+def test_peers_that_were_turned_away_are_counted_by_why(tmp_path: Path) -> None:
+    ready = node_with_figures(tmp_path)
+    with served(ready.site) as node:
+        assert figures(node)["mrclip_peers_refused_total why=host"] == 0
+        for why in ("host", "title", "host"):
+            node.site.metrics.refused(why)
+        said = figures(node)
+        assert said["mrclip_peers_refused_total why=host"] == 2
+        assert said["mrclip_peers_refused_total why=title"] == 1
+        assert said["mrclip_peers_refused_total why=connections"] == 0

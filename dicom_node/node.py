@@ -51,7 +51,7 @@ class Node:
         intake = make_intake(settings, ledger=self._recorder, spool=self.spool)
         self._reporter = make_reporter(settings, ledger=self.ledger, spool=self.spool)
         commitment = make_commitment_scp(settings, ledger=self.ledger, reporter=self._reporter, recorder=self._recorder)
-        self.scp = make_scp(settings, intake=intake, commitment=commitment, metrics=metrics, lost=self._catch_up)
+        self.scp = make_scp(settings, intake=intake, commitment=commitment, metrics=metrics, lost=self._lost)
         self._publisher = make_publisher(settings, ledger=self.ledger, spool=self.spool)
         self._remover = make_remover(settings, ledger=self.ledger, spool=self.spool, publisher=self._publisher)
         self._fetcher = make_fetcher(settings, intake)
@@ -72,7 +72,7 @@ class Node:
         """Clean up after a crash, bring the ledger up to the spool, and go on with everything unfinished."""
         self.spool.clean()
         self.quarantine.clean()
-        self._catch_up()
+        reconcile(self.ledger, self.spool, now=utc_now(), quiet_s=self.settings.series.quiet_s)
         self._recorder.start()
         self.web.start()
         self.scp.start()
@@ -96,8 +96,9 @@ class Node:
         self._dispatcher.close()
         self._engine.dispose()
 
-    def _catch_up(self) -> None:
-        reconcile(self.ledger, self.spool, now=utc_now(), quiet_s=self.settings.series.quiet_s)
+    def _lost(self) -> None:
+        # Of one receiving process: senders of the others were not cut off, and wait for nothing.
+        reconcile(self.ledger, self.spool, now=utc_now(), quiet_s=self.settings.series.quiet_s, waits=False)
 
     def _wake(self) -> None:
         self._sweeper.wake()

@@ -58,9 +58,12 @@ class Arrivals(LedgerPart):
         return not self.record_instances((instance,), now=now, due_at=due_at)
 
     def record_instances(
-        self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime
+        self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime, waits: bool = True
     ) -> list[ReceivedInstance]:
-        """The same for many instances in one transaction; those that are not taken in."""
+        """The same for many instances in one transaction; those that are not taken in.
+
+        `waits`: a series that is being received and has all of them waits until `due_at` too.
+        """
         first: dict[SopInstanceUid, ReceivedInstance] = {}
         strange: list[ReceivedInstance] = []
         for instance in instances:
@@ -68,7 +71,7 @@ class Arrivals(LedgerPart):
             if known.series_instance_uid != instance.series_instance_uid:
                 strange.append(instance)
         with self._transactions.write() as session:
-            return strange + _record(session.connection(), list(first.values()), now, due_at)
+            return strange + _record(session.connection(), list(first.values()), now, due_at, waits=waits)
 
     def release(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
         """Nobody is sending these series any more: they are due sooner, never later."""
@@ -91,7 +94,7 @@ class _Row:
 
 
 def _record(
-    connection: Connection, instances: Sequence[ReceivedInstance], now: datetime, due_at: datetime
+    connection: Connection, instances: Sequence[ReceivedInstance], now: datetime, due_at: datetime, *, waits: bool
 ) -> list[ReceivedInstance]:
     """Take in instances of different UIDs; those of UIDs that other series hold."""
     by_series: dict[SeriesInstanceUid, list[ReceivedInstance]] = {}
@@ -109,7 +112,7 @@ def _record(
         elif all(held.get(one.sop_instance_uid) != row.id for one in some):
             if row.made:
                 connection.execute(_FORGET, {"found": row.id})
-        elif row.state == "receiving":  # its sender began again after a break: the rest is still to come
+        elif waits and row.state == "receiving":  # its sender began again after a break: the rest is still to come
             connection.execute(_WAIT, {"found": row.id, "due": due_at})
     return [
         one

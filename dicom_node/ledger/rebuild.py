@@ -34,14 +34,16 @@ class Rebuilt:
     unreadable: int  # files that are not what the spool takes in
 
 
-def reconcile(ledger: Ledger, spool: Spool, *, now: datetime, quiet_s: float = 0) -> Rebuilt:
+def reconcile(ledger: Ledger, spool: Spool, *, now: datetime, quiet_s: float = 0, waits: bool = True) -> Rebuilt:
     """Enter what came into the spool since shortly before the ledger's newest instance; everything if it has none.
 
-    Series that were being received wait for `quiet_s` again: their senders were cut off, and will send the rest.
+    `waits`: series that were being received wait for `quiet_s` again, as after a break in which all senders were cut
+    off, and will send the rest. Without it only those do of which something is new to the ledger.
     """
     newest = ledger.newest_arrival()
     since = None if newest is None else newest - _MARGIN
-    return rebuild(ledger, spool, now=now, due_at=now + timedelta(seconds=quiet_s), changed_since=since)
+    due_at = now + timedelta(seconds=quiet_s)
+    return rebuild(ledger, spool, now=now, due_at=due_at, changed_since=since, waits=waits)
 
 
 def rebuild(
@@ -51,17 +53,19 @@ def rebuild(
     now: datetime,
     due_at: datetime | None = None,
     changed_since: datetime | None = None,
+    waits: bool = True,
 ) -> Rebuilt:
     """Enter the spool's instances, reports and reviews; series without a report are due at `due_at`, or at once.
 
-    An instance whose UID another series has is set aside, as it would have been when it came.
+    `waits`: also those whose instances are all known. An instance whose UID another series has is set aside, as it
+    would have been when it came.
     """
     series = count = unreadable = 0
     # Where a crash left one under two series, it most likely came first to the one that has had nothing for longer.
     for folder in sorted(spool.series_folders(changed_since=changed_since), key=_changed_at):
         found = [(path, _received(path)) for path in sorted(folder.glob("*.dcm"))]
         instances = [instance for _, instance in found if instance is not None]
-        strange = ledger.record_instances(instances, now=now, due_at=due_at or now)
+        strange = ledger.record_instances(instances, now=now, due_at=due_at or now, waits=waits)
         for instance in strange:
             spool.set_aside(instance.series_instance_uid, instance.sop_instance_uid)
         taken = len(instances) - len(strange)

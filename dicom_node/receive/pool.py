@@ -206,8 +206,8 @@ class ScpPool:
         with self._changed:
             process.ready = False
             self._changed.notify_all()
-        for association in list(process.sending):
-            self._ended(process, association)
+        for association in process.sending:  # cut off: what they sent is not hurried
+            self._senders.ended((process.number, association))
         for connection in list(process.connections.values()):
             self._drop(connection)
         if self._stopping.is_set():

@@ -218,3 +218,18 @@ def test_an_instance_that_is_in_the_spool_under_two_series_is_set_aside_from_the
         (aside,) = house.spool.conflicts_of(SeriesInstanceUid("1.2.3"))
         assert aside.read_bytes() == data_set
         assert not later.exists()
+
+
+def test_a_series_that_is_complete_waits_no_longer_where_one_of_several_processes_ended(house: House):
+    ledger, images, now = house.new_ledger(), series(2), datetime.now(UTC)
+    complete, cut_off = mr_image(SeriesInstanceUID="1.2.3"), images[:1]
+    for image in (complete, *cut_off):
+        house.store(image)
+    reconcile(ledger, house.spool, now=now, quiet_s=30)
+    ledger.release([SeriesInstanceUid("1.2.3")], due_at=now + timedelta(seconds=2))
+    house.store(images[1])  # and the process was killed before its row was written
+    later = now + timedelta(seconds=20)
+    reconcile(ledger, house.spool, now=later, quiet_s=30, waits=False)
+    assert ledger.due(now + timedelta(seconds=2), 9) == ["1.2.3"]
+    assert ledger.due(later + timedelta(seconds=29), 9) == ["1.2.3"]
+    assert set(ledger.due(later + timedelta(seconds=30), 9)) == {"1.2.3", uid_of(images)}

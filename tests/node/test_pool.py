@@ -215,11 +215,16 @@ def test_a_process_that_is_killed_is_replaced_and_loses_nothing(start: Start, as
         for link in (one, other):
             acknowledged += link.send_c_store(image).Status == 0x0000
     assert acknowledged == 40
+    own = ("1.2.6", "1.2.7")
+    for link, uid in zip((one, other), own, strict=True):
+        assert link.send_c_store(mr_image(SeriesInstanceUID=uid, SOPInstanceUID=f"{uid}.1")).Status == 0x0000
     victim, survivor = node.pool.process_ids
     os.kill(victim, signal.SIGKILL)
     wait_for(lambda: one.is_aborted != other.is_aborted, what="the peers of one process seeing an abort")
-    wait_for(lambda: node.instances() == {SERIES: 20}, what="the ledger being brought up to the spool")
+    there = {SERIES: 20, **dict.fromkeys(own, 1)}
+    wait_for(lambda: node.instances() == there, what="the ledger being brought up to the spool")
     wait_for(lambda: len(set(node.pool.process_ids) - {victim, survivor}) == 1, what="a new process")
+    assert node.released == []  # the sender that was cut off will send the rest
     links = [associate(node.port) for _ in range(2)]
     for number, link in enumerate(links):
         (image,) = images(1, first=20 + number)

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from highdicom.sr import srread
 
 import tiny_bundle
 from dicom_factory import series, write_series
+from dicom_node.cli import group
 from serving import MRCLIP
 
 # Every key of mrclip.reading/1, as the contract has them.
@@ -162,7 +164,10 @@ def test_bad_usage_is_exit_status_2_and_named(arguments: tuple[str, ...], named:
 
 @pytest.mark.parametrize("command", ["read", "serve", "worker", "send", "demo", "replay", "bundles", "check-config"])
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    assert f"mrclip {command}" in run(command, "--help").stdout
+    said = CliRunner().invoke(group, [command, "--help"], prog_name="mrclip", catch_exceptions=False)
+    assert said.exit_code == 0
+    assert f"mrclip {command}" in said.output
+    assert f"  mrclip {command}" in said.output.partition("Example")[2]
 
 
 def test_reading_imports_no_torch_no_highdicom_and_no_celery(images: Path, bundle: Path) -> None:

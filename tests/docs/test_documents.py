@@ -6,8 +6,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from dicom_node.cli import COMMANDS
+from dicom_node.cli import COMMANDS, group
 from inference.rules.catalogue import CODES
 from serving import MRCLIP
 
@@ -25,7 +26,9 @@ def commands(document: Path) -> list[str]:
 @cache
 def help_of(command: str) -> str:
     """What `mrclip COMMAND --help` prints."""
-    return subprocess.run([*MRCLIP, command, "--help"], check=True, capture_output=True, text=True).stdout
+    said = CliRunner().invoke(group, [command, "--help"], catch_exceptions=False)
+    assert said.exit_code == 0
+    return said.output
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -18,7 +18,8 @@ WATER = Properties(density=1.0, t1_ms=1000.0, t2_ms=100.0, t2_star_ms=50.0, adc_
 
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> Figures:
-    return rehearse(tmp_path_factory.mktemp("rehearsal"), Plan(people=30, held_out=5))
+    shorter = ("optimiser.steps=220", "optimiser.warmup_steps=20", "data.batch_size=64")
+    return rehearse(tmp_path_factory.mktemp("rehearsal"), Plan(people=24, held_out=5, overrides=shorter))
 
 
 @pytest.mark.timeout(600)

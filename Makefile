@@ -17,8 +17,9 @@ install: $(VENV)/.base
 demo: $(VENV)/.base
 	$(BIN)/mrclip demo --output "$(OUTPUT)" $(if $(STUDY),--study "$(STUDY)")
 
+# Two files at a time, each in one process, so that what a file sets up is set up once.
 test: $(VENV)/.test peers
-	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 peers:
 	sh tests/install_peers.sh

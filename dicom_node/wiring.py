@@ -268,19 +268,19 @@ def make_worker_app(settings: Settings, broker_url: str, *, forks: bool) -> "Cel
     building = threading.Lock()
 
     @cache
-    def built() -> Pipeline:
+    def built() -> tuple[Pipeline, Ledger]:
         ledger, _ = open_ledger(settings)
         readers = make_readers(settings)
         readers.current()  # what is wrong with the bundle, or with the device, is wrong now
-        return make_pipeline(settings, ledger=ledger, files=make_files(settings), readers=readers)
+        return make_pipeline(settings, ledger=ledger, files=make_files(settings), readers=readers), ledger
 
-    def pipeline() -> Pipeline:
+    def here() -> tuple[Pipeline, Ledger]:
         with building:  # threads of a worker share one, and so its batches
             return built()
 
-    add_tasks(app, pipeline)
+    add_tasks(app, lambda: here()[0], ready=lambda series: here()[1].due_deliveries_of(series, utc_now()))
     if forks:
         bundle_source(settings.reader.bundle).current()
     else:
-        pipeline()
+        here()
     return app

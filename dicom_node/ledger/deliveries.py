@@ -34,6 +34,14 @@ class Deliveries(LedgerPart):
                     found += _due(session, now, count, priority, there)
         return [row[0] for row in sorted(found, key=lambda row: row[1])[:limit]]
 
+    def due_deliveries_of(self, series_uid: SeriesInstanceUid, now: datetime) -> list[tuple[int, Priority]]:
+        """Deliveries of a series that are due, with their priority; of what its readers before made, too."""
+        due = select(DeliveryOrder.id, DeliveryOrder.priority).join(Reading, Reading.id == DeliveryOrder.reading_id)
+        due = due.join(Series, Series.id == Reading.series_id).where(Series.series_uid == series_uid, _OPEN)
+        with self._transactions.read() as session:
+            rows = session.execute(due.where(DeliveryOrder.next_at <= now).order_by(DeliveryOrder.id))
+            return [(key, priority) for key, priority in rows]
+
     def claim_delivery(self, delivery_id: int, *, owner: str, now: datetime, lease_s: float) -> Delivery | None:
         """Lease a delivery that is due; None if somebody else has it, it is not due, there is no such delivery or its
         destination had its share for now, whoever sent it."""

@@ -6,7 +6,7 @@ counts the attempts and holds the lease. So a message that is lost, repeated or 
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import kombu.exceptions
@@ -23,6 +23,8 @@ READ: Final = "mrclip.read"
 DELIVER: Final = "mrclip.deliver"
 # A broker that is down must not hold up ingest: one quick try, the sweeper comes again.
 _BROKER_ERRORS: Final = (kombu.exceptions.OperationalError, redis.exceptions.RedisError, OSError)
+
+_AWAY_S: Final = 2.0  # a broker that did not answer is left alone for so long: each try may take as long
 
 
 def make_app(broker_url: str, *, visibility_timeout_s: float) -> Celery:
@@ -49,17 +51,28 @@ def make_app(broker_url: str, *, visibility_timeout_s: float) -> Celery:
     return app
 
 
-def add_tasks(app: Celery, tasks: Callable[[], Tasks]) -> None:
-    """Register both tasks; `tasks` is asked in the process that runs them, after any fork."""
+def add_tasks(
+    app: Celery,
+    tasks: Callable[[], Tasks],
+    *,
+    ready: Callable[[SeriesInstanceUid], Iterable[tuple[int, Priority]]] = lambda _: (),
+) -> None:
+    """Register both tasks; `tasks` is asked in the process that runs them, after any fork.
 
-    @app.task(name=READ)
+    `ready` names the deliveries of a series that was read: they need not wait for the next sweep.
+    """
+
+    @app.task(name=READ, shared=False)
     def read(series_uid: str) -> None:  # pyright: ignore[reportUnusedFunction] - registered by its decorator
         if not is_uid(series_uid):
             log.error("message without a valid key", extra={"task": READ})
             return
-        tasks().read(SeriesInstanceUid(series_uid))
+        series = SeriesInstanceUid(series_uid)
+        tasks().read(series)
+        for delivery_id, priority in ready(series):
+            _send(app, DELIVER, delivery_id, priority)
 
-    @app.task(name=DELIVER)
+    @app.task(name=DELIVER, shared=False)
     def deliver(delivery_id: object) -> None:  # pyright: ignore[reportUnusedFunction]
         if not isinstance(delivery_id, int):
             log.error("message without a valid key", extra={"task": DELIVER})
@@ -73,6 +86,7 @@ class CeleryDispatcher:
     def __init__(self, app: Celery, *, resend_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._app, self._resend_s, self._monotonic = app, resend_s, monotonic
         self._sent: dict[tuple[str, str | int, Priority], float] = {}
+        self._away_until_s = 0.0
 
     def read(self, series: SeriesInstanceUid, priority: Priority) -> None:
         """Put the series on queue `read`."""
@@ -88,12 +102,22 @@ class CeleryDispatcher:
 
     def _send(self, task: str, key: str | int, priority: Priority) -> None:
         now = self._monotonic()
+        if now < self._away_until_s:
+            return
         self._sent = {sent: at for sent, at in self._sent.items() if now - at < self._resend_s}
         if (task, key, priority) in self._sent:
             return
-        try:
-            self._app.send_task(task, args=[key], priority=priority, retry=False)
-        except _BROKER_ERRORS:
-            log.warning("broker not reachable, the sweeper will submit again", extra={"task": task})
-            return
-        self._sent[task, key, priority] = now
+        if _send(self._app, task, key, priority):
+            self._sent[task, key, priority] = now
+        else:  # nor does it take the others of this sweep
+            self._away_until_s = self._monotonic() + _AWAY_S
+
+
+def _send(app: Celery, task: str, key: str | int, priority: Priority) -> bool:
+    """Put a key on the queue of its task; False where the broker does not take it now."""
+    try:
+        app.send_task(task, args=[key], priority=priority, retry=False)
+    except _BROKER_ERRORS:
+        log.warning("broker not reachable, the sweeper will submit again", extra={"task": task})
+        return False
+    return True

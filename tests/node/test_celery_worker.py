@@ -29,6 +29,19 @@ def read_series(*arguments):
 inference.read.read_series = read_series
 """
 
+# One in which a reading waits to be let go.
+HOLD = """
+import os, pathlib, threading
+import inference.read
+_read = inference.read.read_series
+def read_series(*arguments):
+    pathlib.Path(os.environ["BEGUN"]).touch()
+    while not pathlib.Path(os.environ["GO"]).exists():
+        threading.Event().wait(0.02)
+    return _read(*arguments)
+inference.read.read_series = read_series
+"""
+
 
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
@@ -40,12 +53,12 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
 
 
 @contextmanager
-def worker(config: Path, log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker(config: Path, log: Path, *options: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """`mrclip worker` in a process group of its own."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MRCLIP")}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*MRCLIP, "worker", "--config", str(config)],
+            [*MRCLIP, "worker", "--config", str(config), *options],
             stdout=output, stderr=output, env={**clean, **environment}, start_new_session=True,
         )  # fmt: skip
     try:
@@ -89,6 +102,29 @@ def test_a_worker_killed_in_the_middle_of_a_reading_ends_with_exactly_one_report
                 node.wait_until_answered(1, deadline_s=2 * LEASE_S)
         assert len(peer.files()) == 1
         assert node.query("SELECT token FROM series") == [(2,)]  # claimed twice
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_that_is_told_to_stop_finishes_what_it_is_reading(pool: str, tmp_path: Path, redis_url: str) -> None:
+    write_series(series(3, EchoTime=0.09, RepetitionTime=4000), tmp_path / "images")
+    hold = tmp_path / "hold"
+    hold.mkdir()
+    (hold / "sitecustomize.py").write_text(HOLD)
+    config = write_settings(
+        tmp_path, queue={"broker_url": redis_url}, destinations=[{"name": "archive", "folder": str(tmp_path / "pacs")}]
+    )
+    flag, go, log = tmp_path / "begun", tmp_path / "go", tmp_path / "w.log"
+    with (
+        serve(config) as node,
+        worker(config, log, "--pool", pool, PYTHONPATH=str(hold), BEGUN=str(flag), GO=str(go)) as stopping,
+    ):
+        send(node, tmp_path / "images")
+        wait_for(flag.exists, 60, what="the reading having begun")
+        stopping.terminate()
+        wait_for(lambda: b"Warm shutdown" in log.read_bytes(), what="the worker having heard it")
+        go.touch()
+        assert stopping.wait(30) == 0
+        assert node.query("SELECT state, token FROM series") == [("read", 1)]
 
 
 def test_a_broker_that_is_away_delays_and_loses_nothing(tmp_path: Path) -> None:

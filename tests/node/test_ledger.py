@@ -14,7 +14,7 @@ from sqlalchemy import Engine, event, text
 from dicom_node.errors import LedgerUnavailableError, SettingsError
 from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
-from dicom_node.ledger.records import LATER, Job, Outcome, ReceivedInstance, ReportRow, instances_digest
+from dicom_node.ledger.records import LATER, LIVE, Job, Outcome, ReceivedInstance, ReportRow, instances_digest
 from dicom_node.ledger.store import Ledger
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 
@@ -268,6 +268,9 @@ def test_a_delivery_is_leased_retried_and_made(ledger: Ledger):
     receive(ledger, 1, quiet_s=0)
     ledger.finish(claim(ledger, 0), outcome("2.25.1", "pacs", "archive"), now=at(1))
     first, second = ledger.due_deliveries(at(1), 9)
+    assert ledger.due_deliveries_of(SERIES, at(0)) == []
+    assert ledger.due_deliveries_of(SERIES, at(1)) == [(first, LIVE), (second, LIVE)]
+    assert ledger.due_deliveries_of(SeriesInstanceUid("9.9"), at(1)) == []
     sent = ledger.claim_delivery(first, owner="w", now=at(1), lease_s=60)
     assert sent is not None
     assert (sent.destination, sent.attempt, sent.source_series_uid) == ("pacs", 1, SERIES)
@@ -275,6 +278,7 @@ def test_a_delivery_is_leased_retried_and_made(ledger: Ledger):
     assert ledger.claim_delivery(first, owner="v", now=at(2), lease_s=60) is None
     assert ledger.delivery_failed(sent, "connection refused", now=at(2), retry_at=at(12))
     assert ledger.due_deliveries(at(11), 9) == [second]
+    assert ledger.due_deliveries_of(SERIES, at(11)) == [(second, LIVE)]
     again = ledger.claim_delivery(first, owner="w", now=at(12), lease_s=60)
     assert again is not None
     assert again.attempt == 2

@@ -53,6 +53,7 @@ def test_what_can_wait_is_due_apart_from_what_is_live(ledger: Ledger):
     read(ledger, NEW, "pacs", seconds=6)
     first, second = ledger.due_deliveries(at(6), 9, priority=LIVE), ledger.due_deliveries(at(6), 9, priority=LATER)
     assert len(first) == len(second) == 1
+    assert ledger.due_deliveries_of(OLD, at(6)) == [(second[0], LATER)]
     assert first > second, "deliveries are as urgent as their series"
 
 

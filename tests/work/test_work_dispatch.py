@@ -1,11 +1,14 @@
 """Threads take what is urgent first, each key once at a time, and survive a task that fails."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
 
 from dicom_node.ledger.records import LATER, LIVE
+from dicom_node.work.celery_app import CeleryDispatcher
 from dicom_node.work.dispatch import ThreadDispatcher
 from inference.identifiers import SeriesInstanceUid
 from peers import wait_for
@@ -94,3 +97,30 @@ def test_closing_ends_what_runs_and_drops_what_waits(work: Work, busy: ThreadDis
     closing.join(20)
     busy.read(SeriesInstanceUid("1.2"), LIVE)
     assert work.done == [FIRST]
+
+
+class Away:
+    """A broker that answers from the third try on."""
+
+    def __init__(self) -> None:
+        self.tries: list[object] = []
+
+    def send_task(self, task: str, args: list[object], **_: object) -> None:
+        self.tries += args
+        if len(self.tries) < 3:
+            raise OSError("connection refused")
+
+
+def test_a_broker_that_is_away_is_asked_once_in_a_while_and_not_for_every_key() -> None:
+    now, app = 0.0, Away()
+    dispatcher = CeleryDispatcher(app, resend_s=60, monotonic=lambda: now)  # type: ignore[arg-type] - a double
+    for now in (0.0, 1.9, 2.0, 3.0, 4.1, 4.2):  # noqa: B007 - read by the clock above
+        for number in range(3):
+            dispatcher.deliver(number, LIVE)
+    assert app.tries == [0, 0, 0, 1, 2]
+
+
+def test_what_receives_knows_no_broker() -> None:
+    code = "import sys, dicom_node.receive.worker; print(*{'celery', 'kombu', 'redis'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []

@@ -74,6 +74,20 @@ def test_a_worker_takes_what_is_live_before_all_that_waited_longer(broker: Broke
     assert sorted(map(str, tasks.done[:6])) == ["0", "1", "1.0", "1.1", "1.2", "2"]
 
 
+@pytest.mark.peer("redis-server")
+@pytest.mark.filterwarnings("ignore::celery.exceptions.CPendingDeprecationWarning")
+def test_deliveries_of_a_series_follow_its_reading_without_a_sweep(broker: Broker) -> None:
+    app, tasks = make_app(broker.url, visibility_timeout_s=60), Tasks()
+    ready = {"1.1": [(11, LATER)], "1.2": [(12, LIVE), (13, LIVE)]}
+    add_tasks(app, lambda: tasks, ready=lambda series: ready.get(series, []))
+    dispatcher = CeleryDispatcher(app, resend_s=60)
+    for series_uid in ("1.1", "1.2", "1.3"):
+        dispatcher.read(SeriesInstanceUid(series_uid), LIVE)
+    with start_worker(app, pool="solo", perform_ping_check=False, queues=["read", "deliver"], shutdown_timeout=30):
+        wait_for(lambda: len(tasks.done) == 6, what="everything being done")
+    assert sorted(map(str, tasks.done)) == ["1.1", "1.2", "1.3", "11", "12", "13"]
+
+
 def test_of_two_sweepers_one_sweeps_and_the_other_follows(ledger: Ledger) -> None:
     now = NOW
     one, other = (SweepTurn(ledger, owner=name, clock=lambda: now, lease_s=5) for name in "ab")

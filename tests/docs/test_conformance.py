@@ -44,6 +44,7 @@ def test_the_unit_runs_the_node_as_its_own_user_and_lets_it_write_its_folder_alo
     assert {service[key] for key in ("ProtectSystem", "NoNewPrivileges", "PrivateTmp")} == {"strict", "true"}
     assert service["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
     assert service["Restart"] == "on-failure"
+    assert service["KillMode"] == "mixed"  # a worker's own processes end at once where they are asked themselves
 
 
 @pytest.mark.peer("systemd-analyze")

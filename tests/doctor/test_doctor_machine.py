@@ -205,6 +205,13 @@ def test_work_that_nobody_does_and_instances_from_the_future_are_named(tmp_path:
     assert (early.state, "5 min from now" in early.message) == ("broken", True)
 
 
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_broken_and_not_the_bundle(tmp_path: Path) -> None:
+    asked = settings(tmp_path, reader={"bundle": None, "device": "cuda"})
+    check = by_name(examine(asked, now=NOW))["bundle"]
+    assert (check.state, "reader.device" in str(check.advice)) == ("broken", True)
+    assert "CUDA was asked for, and this ONNX Runtime has only" in check.message
+
+
 def test_a_bundle_that_is_not_there_or_not_whole_is_broken(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     damaged.mkdir()

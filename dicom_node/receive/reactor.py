@@ -47,6 +47,7 @@ class WaitingDul(DULServiceProvider):
         self._run_loop_delay = 0
         self._waker, self._sleeper = socket.socketpair()
         self._sleeper.setblocking(False)
+        self._poll, self._polled = select.poll(), -2  # the descriptor of the connection it looks at; none yet
         self._happened = threading.Event()  # there may be something for the association to take
         self.is_serving = False
 
@@ -105,42 +106,58 @@ class WaitingDul(DULServiceProvider):
         return True
 
     def _read_pdu_data(self) -> None:
-        if self.state_machine.current_state == _ESTABLISHED and isinstance(self.socket, BufferedSocket):
+        # While there is nothing but data, this goes on without the stock loop around it: that one sleeps for a moment
+        # after each PDU, also where it sleeps for no time at all.
+        while self.state_machine.current_state == _ESTABLISHED and isinstance(self.socket, BufferedSocket):
             try:
                 items = self.socket.take_data()
             except OSError:
                 self.event_queue.put("Evt17")  # transport connection closed (PS3.8 9.2.3)
                 return
-            if items is not None:
-                data = P_DATA()
-                data.presentation_data_value_list.extend(cast("Any", items))
-                self.assoc.dimse.receive_primitive(data)
+            if items is None:
+                break
+            data = P_DATA()
+            data.presentation_data_value_list.extend(cast("Any", items))
+            self.assoc.dimse.receive_primitive(data)
+            if self._has_more_to_do or not self._sleep():
                 return
+            self._idle_timer.restart()
         super()._read_pdu_data()
 
-    def _is_transport_event(self) -> bool:
+    @property
+    def _has_more_to_do(self) -> bool:
+        """Whether there is something to do but read."""
         if self.to_user_queue.queue or self.assoc.dimse.msg_queue.queue:
             self._happened.set()
+        return self._kill_thread or bool(self.event_queue.queue or self.to_provider_queue.queue)
+
+    def _is_transport_event(self) -> bool:
         # Waiting for the connection to close (Sta13), the stock method closes it; it must not be kept.
-        if self.event_queue.empty() and self.state_machine.current_state != "Sta13":
-            self._sleep()
+        if self.state_machine.current_state != "Sta13":
+            if not self._has_more_to_do:
+                self._sleep()
             if self._kill_thread:
                 return False
         return super()._is_transport_event()
 
-    def _sleep(self) -> None:
+    def _sleep(self) -> bool:
+        """Return when there is something to read, when woken, or after a while; whether there is something to read."""
         link = None if self.socket is None else self.socket.socket
         if isinstance(self.socket, BufferedSocket) and self.socket.has_buffered:
-            return
+            return True
         if isinstance(link, ssl.SSLSocket) and link.fileno() >= 0 and link.pending():
-            return  # decrypted already: the socket would not show it
-        poll = select.poll()
-        poll.register(self._sleeper, select.POLLIN)
-        if link is not None and link.fileno() >= 0:
-            poll.register(link, select.POLLIN)
-        woken = {number for number, _ in poll.poll(_LOOK_S * 1000)}
+            return True  # decrypted already: the socket would not show it
+        number = -1 if link is None else link.fileno()
+        if self._polled != number:
+            self._poll = select.poll()
+            self._poll.register(self._sleeper, select.POLLIN)
+            if number >= 0:
+                self._poll.register(number, select.POLLIN)
+            self._polled = number
+        woken = {found for found, _ in self._poll.poll(_LOOK_S * 1000)}
         if self._sleeper.fileno() in woken:
             self._sleeper.recv(4096)
+        return number in woken
 
     def _wake(self) -> None:
         try:

@@ -1,6 +1,7 @@
 """What is replaced of pynetdicom says the same as what it replaces, and sleeps where that one looks around."""
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from io import BytesIO
@@ -21,6 +22,7 @@ from pynetdicom.presentation import build_context
 from dicom_factory import mr_image
 from dicom_node.receive.messages import store_response
 from dicom_node.receive.part10 import IMPLEMENTATION_VERSION_NAME
+from dicom_node.receive.reactor import WaitingDul
 from dicom_node.receive.storage_classes import presentation_contexts
 from dicom_node.report.uids import IMPLEMENTATION_CLASS_UID
 from peers import wait_for
@@ -201,6 +203,22 @@ def test_an_answer_that_says_more_is_left_to_the_stock_class():
     response.AffectedSOPClassUID, response.AffectedSOPInstanceUID = MRImageStorage, "1.2.3"
     response.ErrorComment = "why"
     assert store_response(response) is None
+
+
+def test_nobody_sleeps_between_instances_that_are_there(receiver: Start, monkeypatch: pytest.MonkeyPatch):
+    sleep, slept = time.sleep, []
+
+    def counted(seconds: float) -> None:
+        if isinstance(threading.current_thread(), WaitingDul):
+            slept.append(seconds)
+        sleep(seconds)
+
+    node, count = receiver(), 30
+    monkeypatch.setattr(time, "sleep", counted)
+    sent = b"".join(store(mr_image(index=index), index + 1) for index in range(count))
+    answers = said(node.port, (request(), 1), (sent, count), (RELEASE, 1))
+    assert answers.endswith(RELEASE.replace(b"\x05", b"\x06", 1))
+    assert len(slept) < count
 
 
 def test_idle_associations_sleep(receiver: Start):

@@ -5,7 +5,12 @@ import shutil
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# Two files run at a time, beside processes of their own: how long an example takes says nothing about the code.
+hypothesis.settings.register_profile("mrclip", deadline=None)
+hypothesis.settings.load_profile("mrclip")
 
 SHARED = Path(os.environ.get("MRCLIP_SHARED", Path(__file__).parents[2] / "shared")).resolve()
 PEERS_REQUIRED = os.environ.get("MRCLIP_PEERS") == "required"

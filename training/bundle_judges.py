@@ -43,6 +43,7 @@ SCALES: Final = tuple(float(scale) for scale in np.geomspace(2.0, 60.0, 40))
 REFERENCE: Final = 1500  # series whose embeddings the gate measures distance from, known and strange ones alike
 RIGHT_ENOUGH: Final = 0.9  # of the answers that are given, of real and of simulated left-out series
 THRESHOLDS: Final = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+LEAST_PROBABLE: Final = 0.5  # below, all other answers together are likelier than the one that is given
 GATE_RATE: Final = 0.05  # of left-out series, simulated or real, that the gate may turn away as too far from known ones
 
 
@@ -228,9 +229,9 @@ def accuracy_table(judges: Sequence[Judge], scale: float) -> dict[str, Any]:
 
 
 def least_probability(table: Mapping[str, Mapping[str, Mapping[str, int]]]) -> float:
-    """The lowest threshold at which enough of the answers are right, of real and of simulated series alike; the highest
-    where none is enough."""
-    for least in THRESHOLDS:
+    """The lowest threshold from `LEAST_PROBABLE` at which enough of the answers are right, of real and of simulated series
+    alike; the highest where none is enough."""
+    for least in (one for one in THRESHOLDS if one >= LEAST_PROBABLE):
         rows = [row[f"{least:.2f}"] for row in table.values() if row[f"{least:.2f}"]["answered"]]
         if rows and all(row["right"] / row["answered"] >= RIGHT_ENOUGH for row in rows):
             return least

@@ -141,11 +141,13 @@ def test_strange_images_claim_nothing_and_scrambling_keeps_every_grey_value(tmp_
 def test_the_least_probability_is_enough_for_real_and_for_simulated_series() -> None:
     table = {
         "real": {
-            f"{least:.2f}": {"answered": 10, "right": 7 if least < 0.5 else 10} for least in bundle_judges.THRESHOLDS
+            f"{least:.2f}": {"answered": 10, "right": 7 if least < 0.6 else 10} for least in bundle_judges.THRESHOLDS
         },
         "simulated": {f"{least:.2f}": {"answered": 1000, "right": 900} for least in bundle_judges.THRESHOLDS},
     }
-    assert bundle_judges.least_probability(table) == 0.5
+    assert bundle_judges.least_probability(table) == 0.6
+    sure = {name: {least: {"answered": 10, "right": 10} for least in rows} for name, rows in table.items()}
+    assert bundle_judges.least_probability(sure) == bundle_judges.LEAST_PROBABLE
 
 
 def test_a_bundle_is_made_of_caches_real_slices_and_clean_series(

@@ -134,7 +134,7 @@ def _side_wall(c: Canvas, side: int, wide: float) -> None:
     head = (c.ellipsoid((side * 98 * wide, 8, 30), (24, 24, 24)) - 1.0) * 24
     c.paint(head < 3, _T.CARTILAGE)
     c.bone(head, cortex_mm=1.8, red_share=0.2)
-    slope = 20 + 0.35 * (c.z + 40).clamp(min=0) + 0.006 * c.y.square() * 0.2
+    slope = 20 + 0.35 * (c.z + 40).clamp(min=0) + 0.0012 * c.y.square()
     sheet = ((side * c.x) - slope).abs() < c.between(2.0, 3.5)
     c.paint(sheet & (c.y > -48) & (c.y < 30) & (c.z < 30), _T.MUSCLE)
     c.paint(c.column(side * 64.0 * wide, 56.0, (5, 5)) < 1, _T.ARTERY)

@@ -229,8 +229,8 @@ def accuracy_table(judges: Sequence[Judge], scale: float) -> dict[str, Any]:
 
 
 def least_probability(table: Mapping[str, Mapping[str, Mapping[str, int]]]) -> float:
-    """The lowest threshold from `LEAST_PROBABLE` at which enough of the answers are right, of real and of simulated series
-    alike; the highest where none is enough."""
+    """The lowest threshold from `LEAST_PROBABLE` at which enough of the answers are right, of real and of simulated
+    series alike; the highest where none is enough."""
     for least in (one for one in THRESHOLDS if one >= LEAST_PROBABLE):
         rows = [row[f"{least:.2f}"] for row in table.values() if row[f"{least:.2f}"]["answered"]]
         if rows and all(row["right"] / row["answered"] >= RIGHT_ENOUGH for row in rows):

@@ -80,9 +80,12 @@ def _field_map(d: Draw) -> Recipe:
         flip_deg=d.between(45, 75),
         inflow=0.3,
     )
+    return Recipe(physics=physics, sampling=_field_map_voxels(d))
+
+
+def _field_map_voxels(d: Draw) -> Sampling:
     voxel = d.between(2, 3.5, 1)
-    sampling = Sampling(voxel_mm=(voxel, voxel), thickness_mm=d.between(2, 4, 1), snr=d.logarithmic(25, 80))
-    return Recipe(physics=physics, sampling=sampling)
+    return Sampling(voxel_mm=(voxel, voxel), thickness_mm=d.between(2, 4, 1), snr=d.logarithmic(25, 80))
 
 
 def vibe(d: Draw) -> Recipe:
@@ -179,8 +182,7 @@ def phase(d: Draw) -> Recipe:
         flip_deg=d.between(15, 70),
         output="phase",
     )
-    voxel = d.between(2, 3.5, 1)
-    field_map = Sampling(voxel_mm=(voxel, voxel), thickness_mm=d.between(2, 4, 1), snr=d.logarithmic(25, 80))
+    field_map = _field_map_voxels(d)
     return Recipe(physics=physics, sampling=field_map if te < 13 else replace(volume_3d(d), thickness_mm=2.0))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from sqlalchemy import Engine, create_engine, text
@@ -87,24 +88,27 @@ def serve(config: Path) -> Iterator[Served]:
     """`mrclip serve` from the moment it says that it is ready until the block ends."""
     log = config.with_name(f"serve-{time.monotonic_ns()}.log")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MRCLIP")}
+    environment["PYTHONFAULTHANDLER"] = "1"  # SIGABRT makes it say what its threads are at
     with log.open("wb") as output:
         process = subprocess.Popen([*MRCLIP, "serve", "--config", str(config)], stderr=output, env=environment)
-    node = Served(process=process, config=config, log=log)
+    served = Served(process=process, config=config, log=log)
     try:
         wait_for(lambda: process.poll() is not None or _ready(log), 60, what="the node being ready")
         if process.poll() is not None:
             pytest.fail(f"mrclip serve ended with {process.returncode}: {log.read_text()[-2000:]}")
-        node.ports = _ready(log) or {}
-        yield node
+        served.ports = _ready(log) or {}
+        yield served
     finally:
         if process.poll() is None:
             process.terminate()
             try:
                 process.wait(30)
             except subprocess.TimeoutExpired:
-                process.kill()
+                node = psutil.Process(process.pid)
+                for running in (*node.children(recursive=True), node):
+                    running.send_signal(signal.SIGABRT)
                 process.wait()
-                pytest.fail("mrclip serve did not end within 30 s of SIGTERM")
+                pytest.fail(f"mrclip serve did not end within 30 s of SIGTERM: {log.read_text()[-20000:]}")
 
 
 def _ready(log: Path) -> dict[str, int] | None:

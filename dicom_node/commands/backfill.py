@@ -1,6 +1,5 @@
 """`mrclip backfill`: an archive through the node, without haste."""
 
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from dicom_node.deliver.scu import Peer
 from dicom_node.errors import NodeError
 from dicom_node.ledger.records import LATER
 from dicom_node.settings import Settings
+from dicom_node.stopping import stop_event
 from dicom_node.wiring import open_ledger
 from dicom_node.wiring_receive import make_intake, open_spool, utc_now
 
@@ -76,9 +76,7 @@ def command(
     else:
         archive = DimseArchive(_peer(url, calling), max_instance_bytes=limit, move_port=move_port)
     logs.set_up(log_level)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
+    stop = stop_event()
     last = date.today() if until is None else until.date()  # noqa: DTZ011 - study dates are of where the scanner is
     try:
         with archive as opened:

@@ -1,9 +1,7 @@
 """`mrclip beat`: what has due work done where no node runs beside the workers, or several do."""
 
 import json
-import signal
 import sys
-import threading
 from pathlib import Path
 
 import click
@@ -11,6 +9,7 @@ import click
 from dicom_node import logs
 from dicom_node.commands.options import config_option, log_level_option, settings_from
 from dicom_node.errors import NodeError
+from dicom_node.stopping import stop_event
 from dicom_node.wiring import make_beat
 from dicom_node.work.readers import READER_ERRORS
 
@@ -33,9 +32,7 @@ def command(*, config: Path | None, log_level: str) -> None:
     if settings.queue.broker_url is None:
         raise click.UsageError("queue.broker_url: null; without a broker `mrclip serve` does everything itself")
     logs.set_up(log_level)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
+    stop = stop_event()
     try:
         with make_beat(settings, settings.queue.broker_url.get_secret_value()):
             print(json.dumps({"event": "ready"}), file=sys.stderr, flush=True)  # noqa: T201

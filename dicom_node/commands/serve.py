@@ -1,9 +1,7 @@
 """`mrclip serve`: the node, until SIGTERM or SIGINT."""
 
 import json
-import signal
 import sys
-import threading
 from pathlib import Path
 
 import click
@@ -12,6 +10,7 @@ from dicom_node import logs
 from dicom_node.commands.options import config_option, log_level_option, settings_from
 from dicom_node.errors import NodeError
 from dicom_node.node import Node
+from dicom_node.stopping import stop_event
 from dicom_node.work.readers import READER_ERRORS
 
 EXAMPLE = """\b
@@ -32,9 +31,7 @@ def command(*, config: Path | None, log_level: str) -> None:
     """
     settings = settings_from(config)
     logs.set_up(log_level)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
+    stop = stop_event()
     try:
         with Node(settings) as node:
             print(json.dumps({"event": "ready", "ports": node.ports}), file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,22 @@
+"""Commands that run until they are told to stop hear it whatever their main thread is doing."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import signal, sys, threading
+from dicom_node.stopping import stop_event
+
+stop, number = stop_event(), signal.Signals[sys.argv[1]]
+# To another thread than the main one, which sleeps on and runs no handler: as with a signal that comes just before.
+threading.Timer(0.3, lambda: signal.pthread_kill(threading.get_ident(), number)).start()
+sys.exit(0 if stop.wait(10) else "asleep")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_that_does_not_wake_the_main_thread_is_heard(name: str) -> None:
+    ended = subprocess.run([sys.executable, "-c", PROGRAM, name], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")

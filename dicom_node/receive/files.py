@@ -10,7 +10,6 @@ import os
 import secrets
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
-from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -23,21 +22,27 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def write_whole(path: Path, chunks: Iterable[bytes | memoryview], *, replace: bool, mode: int = 0o640) -> bool:
-    """Write `chunks` under `path`; False if a file is there that is not to be replaced, and it is left alone.
+    """Write a few `chunks` under `path`; False if a file is there that is not to be replaced, and it is left alone.
 
     The bytes are synced before they get their name, and the name before this returns. Raises SpoolFullError or
     OutOfResourcesError where the disk does not take them; nothing is left behind then.
     """
+    # Names as text and descriptors as numbers: this is done for every instance, and an object around each costs.
+    name = os.fspath(path)
     with _translated(path):
+        part, descriptor = _begun(name, mode)
         try:
-            with _part(path, mode) as (part, file):
-                _write(file, chunks)
-                if replace:
-                    part.replace(path)
-                else:
-                    path.hardlink_to(part)  # unlike a rename it fails where the name exists: the first one stays
+            _write(descriptor, chunks)
+            if replace:
+                os.replace(part, name)  # noqa: PTH105
+            else:
+                os.link(part, name)  # unlike a rename it fails where the name exists: the first one stays
         except FileExistsError:
             return False
+        finally:
+            with suppress(FileNotFoundError):  # it has its name
+                os.unlink(part)  # noqa: PTH108
+            os.close(descriptor)
         sync_folder(path.parent)
     return True
 
@@ -67,29 +72,27 @@ def make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
-@contextmanager
-def _part(path: Path, mode: int) -> Generator[tuple[Path, FileIO]]:
-    """A new file beside `path` that is locked until the block ends; it is gone then, unless it was renamed."""
+def _begun(name: str, mode: int) -> tuple[str, int]:
+    """A new file that is to be `name`, its own name and descriptor, locked until that is closed."""
     while True:
-        part = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PART}")
-        with open(part, "xb", buffering=0, opener=lambda name, flags: os.open(name, flags, mode)) as file:
-            try:
-                with suppress(OSError):  # a disk without locks; `remove_parts` cannot tell there, and leaves it
-                    fcntl.flock(file, fcntl.LOCK_EX)
-                if os.fstat(file.fileno()).st_nlink == 0:
-                    continue  # somebody who cleans up came between the two: once more
-                yield part, file
-                return
-            finally:
-                part.unlink(missing_ok=True)
+        part = f"{name}.{os.getpid()}-{secrets.token_hex(4)}{PART}"
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with suppress(OSError):  # a disk without locks; `remove_parts` cannot tell there, and leaves it
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink > 0:
+            return part, descriptor
+        os.close(descriptor)  # somebody who cleans up came between the two: once more
 
 
-def _write(file: FileIO, chunks: Iterable[bytes | memoryview]) -> None:
-    for chunk in chunks:
-        rest = memoryview(chunk)
-        while rest:
-            rest = rest[file.write(rest) :]
-    os.fsync(file.fileno())
+def _write(descriptor: int, chunks: Iterable[bytes | memoryview]) -> None:
+    rest = [memoryview(chunk) for chunk in chunks]
+    while rest:
+        written = os.writev(descriptor, rest)
+        while rest and written >= len(rest[0]):
+            written -= len(rest.pop(0))
+        if rest:
+            rest[0] = rest[0][written:]
+    os.fsync(descriptor)
 
 
 def _remove_if_left(part: Path) -> bool:

@@ -30,6 +30,11 @@ _DELIMITERS: Final = 0xFFFE  # group of items and their ends (PS3.5 7.5)
 _ITEM_END, _SEQUENCE_END = 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED: Final = 0xFFFFFFFF
 _LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # a length of four bytes (PS3.5 7.1.2)
+_SHORT_VRS: Final = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())  # of two
+_HEADER_BYTES: Final = 8  # of an element, unless its length has four bytes after its VR
+# In either byte order: an element of a short VR, and a length of two and of four bytes.
+_LITTLE: Final = Struct("<HH2sH"), Struct("<H"), Struct("<L")
+_BIG: Final = Struct(">HH2sH"), Struct(">H"), Struct(">L")
 _ENDS: Final = "the data set ends inside {}"
 _PREAMBLE: Final = bytes(128) + b"DICM"
 _GROUP_LENGTH: Final = pack("<HH2sH", 0x0002, 0x0000, b"UL", 4)
@@ -136,9 +141,7 @@ class _Walk:
     def __init__(self, data: memoryview, *, little: bool, implicit: bool, position: int = 0) -> None:
         self.position = position
         self._data = data
-        order = "<" if little else ">"
-        self._tag, self._length = Struct(f"{order}HH"), Struct(f"{order}L")
-        self._head = Struct(f"{order}HH2sH")  # of most elements in explicit VR
+        self._header, self._short, self._long = _LITTLE if little else _BIG
         # One entry for every sequence or item of undefined length that is open: whether it is in implicit VR.
         self._open = [implicit]
 
@@ -148,46 +151,54 @@ class _Walk:
         `position` is then that of the first element after `last`. Raises CannotUnderstandError where the data
         end inside an element or are nested deeper than `DEEPEST` sequences.
         """
-        data, size = self._data, len(self._data)
-        while self.position < size:
-            start, top = self.position, len(self._open) == 1
-            if start + self._tag.size > size:
-                raise CannotUnderstandError(_ENDS.format("an element"))
-            group, element = self._tag.unpack_from(data, start)
-            tag = group << 16 | element
-            if top and tag > last:
+        data, size, header, opened = self._data, len(self._data), self._header.unpack_from, self._open
+        while (start := self.position) + _HEADER_BYTES <= size:
+            group, element, vr, length = header(data, start)
+            tag, begin = group << 16 | element, start + _HEADER_BYTES
+            if tag > last and len(opened) == 1:
                 return
-            vr, length = self._vr_and_length(start, tag)
-            if length == _UNDEFINED:
-                self._enter(vr)
-            elif group == _DELIMITERS and tag in (_ITEM_END, _SEQUENCE_END):
-                self._open.pop()
-            else:
-                begin, self.position = self.position, self.position + length
-                if self.position > size:
-                    raise CannotUnderstandError(_ENDS.format(f"({group:04X},{element:04X})"))
-                if top and tag in wanted:
-                    yield tag, data[begin : self.position]
+            # Done for every element of every instance: of most this is all there is to know.
+            if vr not in _SHORT_VRS or opened[-1] or group == _DELIMITERS:
+                begin, length = self._value(start, tag, vr)
+            if begin + length > size:
+                raise CannotUnderstandError(_ENDS.format(f"({group:04X},{element:04X})"))
+            self.position = begin + length
+            if tag in wanted and len(opened) == 1:
+                yield tag, data[begin : self.position]
+        self._check_end(last)
+
+    def _value(self, start: int, tag: int, vr: bytes) -> tuple[int, int]:
+        """Where the value of an element begins and its length, 0 where it has elements in it or is the end of some."""
+        begin = start + _HEADER_BYTES
+        if self._open[-1] or tag >> 16 == _DELIMITERS:
+            vr, length = b"", self._long.unpack_from(self._data, start + 4)[0]
+        elif vr in _LONG_VRS:
+            if begin + 4 > len(self._data):
+                raise CannotUnderstandError(_ENDS.format("an element"))
+            begin, length = begin + 4, self._long.unpack_from(self._data, begin)[0]
+        elif vr.isalpha() and vr.isupper():  # one that the standard does not have (yet)
+            length = self._short.unpack_from(self._data, start + 6)[0]
+        else:
+            raise CannotUnderstandError(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has no VR (PS3.5 7.1.2)")
+        if length == _UNDEFINED:
+            self._enter(vr)
+        elif tag in (_ITEM_END, _SEQUENCE_END):
+            self._open.pop()
+        else:
+            return begin, length
+        return begin, 0
+
+    def _check_end(self, last: int) -> None:
+        """Raise unless the data may end here."""
+        rest = self._data[self.position :]
+        if len(self._open) == 1 and len(rest) >= 4:
+            group, element = (self._short.unpack_from(rest, offset)[0] for offset in (0, 2))
+            if group << 16 | element > last:
+                return
+        if rest:
+            raise CannotUnderstandError(_ENDS.format("an element"))
         if len(self._open) > 1:
             raise CannotUnderstandError(_ENDS.format("a sequence"))
-
-    def _vr_and_length(self, start: int, tag: int) -> tuple[bytes, int]:
-        """VR (empty where it is implicit) and length; the position is then that of the value."""
-        data = self._data
-        if start + 8 > len(data):
-            raise CannotUnderstandError(_ENDS.format("an element"))
-        self.position = start + 8
-        if self._open[-1] or tag >> 16 == _DELIMITERS:
-            return b"", self._length.unpack_from(data, start + 4)[0]
-        _, _, vr, length = self._head.unpack_from(data, start)
-        if vr in _LONG_VRS:
-            if start + 12 > len(data):
-                raise CannotUnderstandError(_ENDS.format("an element"))
-            self.position = start + 12
-            return vr, self._length.unpack_from(data, start + 8)[0]
-        if not (vr.isalpha() and vr.isupper()):
-            raise CannotUnderstandError(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has no VR (PS3.5 7.1.2)")
-        return vr, length
 
     def _enter(self, vr: bytes) -> None:
         # An undefined length in UN holds implicit VR whatever is around it (PS3.5 6.2.2). A level is a sequence and

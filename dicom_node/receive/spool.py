@@ -10,7 +10,7 @@ A name that exists is a file that is whole. No path is built from a received str
 """
 
 import json
-import shutil
+import os
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -64,7 +64,7 @@ class Spool:
         self._instances, self._conflicts, self._reports, self._companions, self._reviews = (
             root / name for name in ("instances", "conflicts", "reports", "companions", "reviews")
         )
-        self._synced: dict[Path, None] = {}
+        self._synced: dict[SeriesInstanceUid, Path] = {}
         root.mkdir(mode=0o750, parents=True, exist_ok=True)
         for folder in (self._instances, self._conflicts, self._reports, self._companions, self._reviews):
             make_folder(folder)
@@ -89,8 +89,7 @@ class Spool:
         read. Raises SpoolFullError or OutOfResourcesError, with nothing left behind.
         """
         self.check_room(len(instance.data_set))
-        path = self.instance_path(instance.series_instance_uid, instance.sop_instance_uid)
-        self._make(path.parent)
+        path = self._made_folder(instance.series_instance_uid) / f"{_name(instance.sop_instance_uid)}.dcm"
         meta = file_meta(
             sop_class_uid=instance.sop_class_uid,
             sop_instance_uid=instance.sop_instance_uid,
@@ -125,7 +124,8 @@ class Spool:
 
     def check_room(self, size_bytes: int) -> None:
         """Raise SpoolFullError if `size_bytes` more would go below the reserve."""
-        free = shutil.disk_usage(self.root).free
+        disk = os.statvfs(self.root)
+        free = disk.f_bavail * disk.f_frsize
         if free - size_bytes < self._reserve_bytes:
             raise SpoolFullError(
                 f"the disk of the spool has {free} bytes free; {self._reserve_bytes} are kept in reserve"
@@ -159,7 +159,7 @@ class Spool:
     def companions_folder(self, report: SopInstanceUid) -> Path:
         """Where what goes with a report lies; made where it does not exist."""
         folder = self._companions / _name(report)
-        self._make(folder)
+        make_folder(folder)
         return folder
 
     def companions(self, report: SopInstanceUid) -> list[Path]:
@@ -209,13 +209,16 @@ class Spool:
         folders: Iterable[Path] = (*single, *self._companions.iterdir(), *self._instances.iterdir())
         return sum(map(remove_parts, folders))
 
-    def _make(self, folder: Path) -> None:
-        if folder in self._synced and folder.exists():  # retention takes folders away
-            return
+    def _made_folder(self, series: SeriesInstanceUid) -> Path:
+        folder = self._synced.get(series)
+        if folder is not None and os.path.exists(folder):  # noqa: PTH110 - retention takes folders away
+            return folder
+        folder = self.series_folder(series)
         make_folder(folder)
         if len(self._synced) >= _REMEMBERED:
             self._synced.clear()
-        self._synced[folder] = None
+        self._synced[series] = folder
+        return folder
 
 
 def _name(uid: str) -> str:

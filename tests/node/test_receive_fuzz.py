@@ -1,5 +1,6 @@
 """Data sets that mean harm: whatever the bytes, there is an identity or a reason, and soon."""
 
+import re
 import time
 from typing import Any
 
@@ -11,7 +12,7 @@ from pynetdicom.dsutils import encode
 
 from dicom_factory import mr_image
 from dicom_node.errors import CannotUnderstandError
-from dicom_node.receive.part10 import FileMeta, Identity, file_meta, identify, read_file_meta
+from dicom_node.receive.part10 import DEEPEST, FileMeta, Identity, file_meta, identify, read_file_meta
 from inference.identifiers import is_uid
 
 SYNTAXES = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -31,7 +32,47 @@ def sane(syntax: Any) -> bytes:
 SANE = {syntax: sane(syntax) for syntax in SYNTAXES}
 
 
+def plainly(data: bytes, syntax: str) -> dict[int, bytes] | str:
+    """The elements that say who a data set is, or why it cannot be read: one step after the other (PS3.5 7)."""
+    order = "big" if syntax == ExplicitVRBigEndian else "little"
+    opened, found, at = [syntax == ImplicitVRLittleEndian], dict[int, bytes](), 0
+    while at < len(data):
+        group, element = (int.from_bytes(data[at + two : at + two + 2], order) for two in (0, 2))
+        if at + 4 <= len(data) and len(opened) == 1 and group << 16 | element > 0x0020000E:
+            return found
+        begin, vr, length = header(data, at, opened[-1] or group == 0xFFFE)
+        if vr is None:
+            return f"({group:04X},{element:04X}) has no VR (PS3.5 7.1.2)"
+        if begin > len(data):
+            return "the data set ends inside an element"
+        at = begin
+        if length == b"\xff" * 4:
+            if len(opened) > 2 * DEEPEST:
+                return f"sequences are nested deeper than {DEEPEST} levels"
+            opened.append(opened[-1] or vr == b"UN")
+        elif group == 0xFFFE and element in (0xE00D, 0xE0DD):
+            opened.pop()
+        else:
+            at += int.from_bytes(length, order)
+            if at > len(data):
+                return f"the data set ends inside ({group:04X},{element:04X})"
+            if len(opened) == 1:
+                found[group << 16 | element] = data[begin:at]
+    return "the data set ends inside a sequence" if len(opened) > 1 else found
+
+
+def header(data: bytes, at: int, implicit: bool) -> tuple[int, bytes | None, bytes]:
+    """Where the value begins, the VR (None where it is none), and the encoded length of the element at `at`."""
+    vr = data[at + 4 : at + 6]
+    if implicit or at + 8 > len(data):
+        return at + 8, b"", data[at + 4 : at + 8]
+    if vr in (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"):
+        return at + 12, vr, data[at + 8 : at + 12]
+    return at + 8, vr if re.fullmatch(b"[A-Z]{2}", vr) else None, data[at + 6 : at + 8]
+
+
 def check(data_set: bytes, syntax: str) -> None:
+    expected = plainly(data_set, syntax)
     begun = time.monotonic()
     said: Identity | str
     try:
@@ -42,8 +83,12 @@ def check(data_set: bytes, syntax: str) -> None:
     if isinstance(said, Identity):
         assert is_uid(said.study_instance_uid)
         assert is_uid(said.series_instance_uid)
+        assert isinstance(expected, dict)
+        for tag, uid in ((0x0020000E, said.series_instance_uid), (0x00080018, said.sop_instance_uid)):
+            assert expected[tag].strip(b" \x00") == uid.encode()
     else:
         assert said.isascii()
+        assert said == expected or (isinstance(expected, dict) and "UID (" in said)
 
 
 @given(data=st.binary(max_size=2000), syntax=st.sampled_from(SYNTAXES))

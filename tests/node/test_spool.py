@@ -214,7 +214,7 @@ def test_what_is_written_is_synced_before_its_name_and_its_name_before_the_answe
 ):
     spool.store(instance(b"first", uid="1"))  # makes the folder
     happened: list[str] = []
-    fsync, link, unlink = os.fsync, Path.hardlink_to, Path.unlink
+    fsync, link, unlink = os.fsync, os.link, os.unlink
 
     def on(name: str, call: Any) -> Any:
         def recorded(*arguments: Any, **options: Any) -> Any:
@@ -225,8 +225,8 @@ def test_what_is_written_is_synced_before_its_name_and_its_name_before_the_answe
         return recorded
 
     monkeypatch.setattr(os, "fsync", on("fsync", fsync))
-    monkeypatch.setattr(Path, "hardlink_to", on("link", link))
-    monkeypatch.setattr(Path, "unlink", on("unlink", unlink))
+    monkeypatch.setattr(os, "link", on("link", link))
+    monkeypatch.setattr(os, "unlink", on("unlink", unlink))
     spool.store(instance(b"second", uid="2"))
     assert happened == ["fsync", "link", "unlink", "fsyncfolder"]
 

@@ -187,7 +187,8 @@ def _diffusion(timing: Timing) -> Doubt | None:
 
 def _perfusion(timing: Timing) -> Doubt | None:
     sequence, header = timing.view.technique, timing.view.header
-    slices = sequence.plain_spin_echo and (header.mr_acquisition_type == "2D" or sequence.inversion)
+    # Three-dimensional spin labelling is a turbo spin echo (GRASE, spirals) after inversions, as FLAIR is.
+    slices = sequence.plain_spin_echo and header.mr_acquisition_type == "2D"
     volume = sequence.plain_gradient_echo and sequence.prepared and header.mr_acquisition_type == "3D"
     return Doubt("an echo-planar image or a dynamic gradient echo", excluded=False) if slices or volume else None
 

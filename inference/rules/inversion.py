@@ -1,12 +1,14 @@
 """Inversion recovery without an inversion time, and an inversion time without inversion recovery.
 
 An MPRAGE has an inversion time and often no IR: Sequence Variant MP, or for GE and Philips a plain GR with a
-preparation. Arterial spin labelling (EP) writes its labelling delay there. So only spin echoes are held to it.
+preparation. Arterial spin labelling (EP, or SE as a volume) writes its labelling delay there. So only spin echoes
+that label no spins are held to it.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
+from inference import labels
 from inference.claims import inversion_time_ms
 from inference.reading import Finding
 from inference.rules.units import inversion_time_unit, repetition_time_unit
@@ -38,7 +40,7 @@ def inversion_time_unexpected(view: StackView) -> Iterator[Finding]:
     ti, sequence = inversion_time_ms(view.header), view.technique
     if ti is None or not sequence.plain_spin_echo or sequence.inversion or sequence.prepared or view.is_map:
         return
-    if any(inversion_time_unit(view)):
+    if any(inversion_time_unit(view)) or view.claim.label == labels.PERFUSION:
         return
     yield view.finding(
         "inversion-time-unexpected",

@@ -310,6 +310,7 @@ def test_spectroscopy_is_not_asked_for_what_images_have() -> None:
         ("ge-bravo", {"inversion_time_ms": 450.0}),  # a GE preparation names no IR
         ("philips-t1-tfe-ti", {"scanning_sequence": ("GR",)}),  # TI far beyond a TR that is the echo spacing
         ("siemens-pcasl", {"inversion_time_ms": 1800.0}),  # the labelling delay of spin labelling
+        ("siemens-space-t2", {"inversion_time_ms": 1800.0} | text("asl_3d")),  # the same, read out by spin echoes
         ("siemens-mp2rage-inv1", {"inversion_time_ms": None, "image_type": ("DERIVED", "PRIMARY", "M", "UNI")}),
         ("siemens-t2-tse", {"flip_angle_deg": 180.0}),  # a refocusing angle
         ("philips-t1-se", {"flip_angle_deg": 60.0}),

@@ -14,6 +14,8 @@ _STEMS: Final[dict[str, tuple[str, str, str, str]]] = {
     "t1-flair": ("t1_tirm", "T1 FLAIR", "T1W_IR_TSE", "T1 FLAIR"),
     "t2-tse": ("t2_tse|t2_tse_p2|t2_tse_320", "T2 FSE|T2 PROPELLER|T2 FRFSE", "T2W_TSE", "T2|T2 TSE|T2w"),
     "t2-tse-fs": ("t2_tse|t2_tse_p2", "T2 FSE|T2 FRFSE", "T2W_TSE", "T2|T2 TSE"),
+    "pd-se": ("pd_se|pd_se_mc", "PD SE|PD", "PDW_SE", "PD|PD SE|PDw"),
+    "t2-se": ("t2_se|t2_se_mc", "T2 SE|T2", "T2W_SE", "T2|T2 SE|T2w"),
     "pd-tse": ("pd_tse", "PD FSE|PD", "PDW_TSE", "PD|PDw TSE"),
     "pd-tse-fs": ("pd_tse", "PD FSE|PD", "PDW_TSE", "PD|PD TSE"),
     "t2-space": ("t2_space_iso|t2_spc", "T2 CUBE", "T2W_VISTA", "T2 SPACE|T2 3D"),
@@ -54,7 +56,8 @@ _STEMS: Final[dict[str, tuple[str, str, str, str]]] = {
     ),
     "bold": ("ep2d_bold_rest|bold_task|fMRI_rest", "fMRI EPI|BOLD", "FE_EPI_fMRI|fMRI", "fMRI|BOLD rest"),
     "bolus": ("ep2d_perf", "Perfusion DSC", "PERFUSION DSC", "Perfusion|DSC perfusion"),
-    "asl": ("pcasl_2d|pasl_tra", "ASL|3D ASL", "pCASL|ASL", "ASL"),
+    "asl": ("pcasl_2d|pasl_tra", "ASL", "pCASL|ASL", "ASL"),
+    "asl-3d": ("tgse_pcasl|tgse_pasl|asl_3d", "3D ASL|3D ASL (non-contrast)", "pCASL_3D|ASL_3D", "3D ASL|ASL"),
     "asl-weighted": ("Perfusion_Weighted ASL", "ASL perfusion", "ASL subtraction", "ASL perfusion weighted"),
     "cbf-map": ("relCBF", "CBF|CBF map", "CBF", "CBF"),
     "dwi-b0": ("ep2d_diff_b0|ep2d_diff_3scan_trace_p2", "DWI|DWI b0", "DWI_SSh|DWI", "DWI|DWI b0"),
@@ -84,7 +87,7 @@ _SILENT: Final = ("", "Series", "scan", "WIP")
 # Names that need no plane.
 _NO_PLANE: Final = ("localizer",)
 # Families that nothing but the name tells apart from others.
-_NEVER_SILENT: Final = ("bolus", "asl", "swi", "tof", "fat-fraction", "localizer", "balanced", "t1-in-phase")
+_NEVER_SILENT: Final = ("bolus", "asl", "asl-3d", "swi", "tof", "fat-fraction", "localizer", "balanced", "t1-in-phase")
 
 
 def describe(protocol: Protocol, d: Draw, physics: Physics) -> str:

@@ -43,6 +43,7 @@ _CONTRAST: Final = {
 _ANATOMY: Final = {
     "head": ("69536005", "Head"),
     "neck": ("45048000", "Neck"),
+    "cord": ("122494005", "Cervical spine"),
     "abdomen": ("818981001", "Abdomen"),
     "pelvis": ("816092008", "Pelvis"),
     "prostate": ("41216001", "Prostate"),

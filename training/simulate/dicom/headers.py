@@ -12,9 +12,9 @@ from training.simulate.dicom import vendors
 from training.simulate.physics.scan import Scan
 
 BODY_PARTS: Final = {
-    "head": "HEAD", "neck": "CSPINE", "lumbar-spine": "LSPINE", "knee": "KNEE", "shoulder": "SHOULDER", "hip": "HIP",
-    "limb": "LEG", "extremity": "HAND", "abdomen": "ABDOMEN", "pelvis": "PELVIS", "prostate": "PROSTATE",
-    "breast": "BREAST",
+    "head": "HEAD", "neck": "CSPINE", "cord": "CSPINE", "lumbar-spine": "LSPINE", "knee": "KNEE",
+    "shoulder": "SHOULDER", "hip": "HIP", "limb": "LEG", "extremity": "HAND", "abdomen": "ABDOMEN", "pelvis": "PELVIS",
+    "prostate": "PROSTATE", "breast": "BREAST",
 }  # fmt: skip
 
 

@@ -103,6 +103,7 @@ _SIEMENS: Final = {
     "bold": _w("EP", "SK", "", "*epfid2d1_64"),
     "bolus": _w("EP", "SK", "", "*epfid2d1_128"),
     "asl": _w("EP", "SK", "", "*epfid2d1_64"),
+    "asl-3d": _w("SE", "SK SP", "", "*tgse3d1"),
     "dwi": _w("EP", "SK SP", "PFP", "*ep_b{b}"),
     "map": _w("SE", "SP", "", "*se2d1"),
 }
@@ -130,6 +131,7 @@ _GE: Final = {
     "bold": _w("EP GR", "SS", "EPI_GEMS PFF"),
     "bolus": _w("EP GR", "SS", "EPI_GEMS"),
     "asl": _w("EP GR", "SS", "EPI_GEMS"),
+    "asl-3d": _w("SE", "NONE", "FAST_GEMS"),
     "dwi": _w("EP SE", "NONE", "EPI_GEMS"),
     "map": _w("SE", "NONE"),
 }
@@ -157,6 +159,7 @@ _PHILIPS: Final = {
     "bold": _w("GR EP", "SK"),
     "bolus": _w("GR EP", "SK"),
     "asl": _w("GR EP", "SK"),
+    "asl-3d": _w("SE", "SK"),
     "dwi": _w("SE EP", "SK"),
     "map": _w("SE", "SK"),
 }
@@ -188,6 +191,7 @@ _SIEMENS_TYPES: Final = {
     "swi": ("ORIGINAL", "PRIMARY", "M", "SWI", "NORM"),
     "phase": ("ORIGINAL", "PRIMARY", "P", "ND"),
     "asl": ("ORIGINAL", "PRIMARY", "ASL", "NONE", "ND", "NORM"),
+    "asl-3d": ("ORIGINAL", "PRIMARY", "ASL", "NONE", "ND", "NORM"),
     "asl-weighted": ("DERIVED", "PRIMARY", "ASL", "SUBTRACTION", "ND", "NORM"),
     "cbf-map": ("DERIVED", "PRIMARY", "ASL", "RELCBF", "ND", "NORM"),
     "tof-mip": ("DERIVED", "PRIMARY", "PROJECTION IMAGE", "MIP"),
@@ -245,7 +249,13 @@ def image_type(scan: Scan) -> list[str]:
         if scan.technique in _PHILIPS_TYPES:
             return list(_PHILIPS_TYPES[scan.technique])
         inverted = scan.technique in ("flair", "flair3d", "stir", "t1flair")
-        word = "IR" if inverted else "SE" if scan.labels.group == "spin-echo" or scan.technique == "dwi" else "FFE"
+        word = (
+            "IR"
+            if inverted
+            else "SE"
+            if scan.labels.group == "spin-echo" or scan.technique in ("dwi", "asl-3d")
+            else "FFE"
+        )
         return ["ORIGINAL", "PRIMARY", f"M_{word}", "M", word]
     if maker == "ge" and scan.technique in ("bold", "bolus"):
         return ["ORIGINAL", "PRIMARY", "EPI", "NONE"]

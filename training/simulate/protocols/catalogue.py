@@ -29,6 +29,7 @@ _PLANES: Final[tuple[Plane, Plane, Plane]] = ("axial", "sagittal", "coronal")
 _PLANE_SHARE: Final = {
     "head": (0.66, 0.2, 0.14),
     "neck": (0.4, 0.5, 0.1),
+    "cord": (0.85, 0.1, 0.05),
     "lumbar-spine": (0.25, 0.65, 0.1),
     "knee": (0.25, 0.4, 0.35),
     "shoulder": (0.4, 0.25, 0.35),
@@ -40,6 +41,9 @@ _PLANE_SHARE: Final = {
     "prostate": (0.75, 0.13, 0.12),
     "breast": (0.8, 0.18, 0.02),
 }
+# Of protocols that no vendor's tree has: research, old scanners, somebody's own.
+_UNUSUAL_SHARE: Final = 0.25
+_MOST_STRETCH: Final = 1.45
 # Echo-planar images and what is made of them are axial, but for a few.
 _EPI_PLANE_SHARE: Final = (0.9, 0.06, 0.04)
 
@@ -85,7 +89,10 @@ def draw_scan(protocol: Protocol, region: str, rng: np.random.Generator) -> Scan
     vendor, model, field_t = draw_scanner(protocol, region, rng)
     plane = draw_plane(protocol, region, rng)
     agent = bool(rng.random() < protocol.agent_share)
-    draw = Draw(rng=rng, vendor=vendor, model=model, field_t=field_t, region=region, plane=plane, agent=agent)
+    stretch = float(rng.uniform(1.1, _MOST_STRETCH)) if rng.random() < _UNUSUAL_SHARE else 1.0
+    draw = Draw(
+        rng=rng, vendor=vendor, model=model, field_t=field_t, region=region, plane=plane, agent=agent, stretch=stretch
+    )
     return scan(protocol, draw)
 
 

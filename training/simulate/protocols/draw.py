@@ -10,7 +10,7 @@ import numpy as np
 from training.simulate.physics.scan import PARAMETER_MAPS, Group, Labels, Physics, Plane, Sampling
 
 HEAD: Final = ("head",)
-SPINE: Final = ("neck", "lumbar-spine")
+SPINE: Final = ("neck", "lumbar-spine", "cord")
 JOINTS: Final = ("knee", "shoulder", "hip", "limb", "extremity")
 TRUNK: Final = ("abdomen", "pelvis", "prostate", "breast")
 EVERYWHERE: Final = (*HEAD, *SPINE, *JOINTS, *TRUNK)
@@ -27,6 +27,11 @@ class Draw:
     region: str
     plane: Plane
     agent: bool = False
+    stretch: float = 1.0  # how far beyond usual ranges this protocol may go
+
+    def usual(self, low: float, high: float, digits: int = 0) -> float:
+        """A value of a usual range, or of a wider one where the protocol is one that no vendor's tree has."""
+        return self.between(low / self.stretch, high * self.stretch, digits)
 
     def between(self, low: float, high: float, digits: int = 0) -> float:
         """Uniform, rounded as a protocol editor would."""
@@ -95,13 +100,13 @@ def null_ms(t1_ms: float, tr_ms: float) -> float:
 _PLANE_VOXEL_MM: Final = {
     "head": (0.45, 1.0), "neck": (0.5, 0.9), "lumbar-spine": (0.6, 1.0), "knee": (0.3, 0.6), "shoulder": (0.35, 0.65),
     "hip": (0.4, 0.8), "limb": (0.6, 1.1), "extremity": (0.25, 0.5), "abdomen": (0.9, 1.6), "pelvis": (0.5, 1.0),
-    "prostate": (0.3, 0.8),
+    "prostate": (0.3, 0.8), "cord": (0.3, 0.8),
     "breast": (0.6, 1.1),
 }  # fmt: skip
 _THICKNESS_MM: Final = {
     "head": (3.0, 6.0), "neck": (2.5, 4.0), "lumbar-spine": (3.0, 5.0), "knee": (2.5, 4.0), "shoulder": (2.5, 4.0),
     "hip": (3.0, 5.0), "limb": (4.0, 7.0), "extremity": (2.0, 3.0), "abdomen": (4.0, 8.0), "pelvis": (3.0, 6.0),
-    "prostate": (2.5, 5.0),
+    "prostate": (2.5, 5.0), "cord": (2.0, 5.0),
     "breast": (2.0, 4.0),
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ from inference import labels as names
 from training.simulate.physics.scan import Output, Physics, Sampling
 from training.simulate.protocols.draw import HEAD, Draw, Protocol, Recipe, echo_planar, slices_2d
 
-_DIFFUSION_REGIONS = (*HEAD, "abdomen", "pelvis", "prostate", "breast", "neck", "lumbar-spine")
+_DIFFUSION_REGIONS = (*HEAD, "abdomen", "pelvis", "prostate", "breast", "neck", "lumbar-spine", "cord")
 
 
 def bold(d: Draw) -> Recipe:
@@ -14,9 +14,9 @@ def bold(d: Draw) -> Recipe:
     physics = Physics(
         kind="gradient-epi",
         field_t=d.field_t,
-        te_ms=d.by_field(d.between(35, 60), d.between(22, 45)),
-        tr_ms=d.between(500, 4000),
-        flip_deg=d.between(50, 90),
+        te_ms=d.by_field(d.usual(35, 60), d.usual(24, 45)),
+        tr_ms=d.usual(500, 4000),  # with pauses between the volumes it may be far longer
+        flip_deg=d.between(40, 90),
         fat="saturation",
         inflow=0.3,
         transfer=0.4,
@@ -45,8 +45,8 @@ def spin_labelling(d: Draw) -> Recipe:
     physics = Physics(
         kind="gradient-epi",
         field_t=d.field_t,
-        te_ms=d.between(10, 18, 1),
-        tr_ms=d.between(2500, 5000),
+        te_ms=d.usual(10, 20, 1),
+        tr_ms=d.usual(2500, 5000),
         flip_deg=90.0,
         ti_ms=d.between(1400, 3000) if d.chance(0.5) else None,
         fat="saturation",
@@ -55,9 +55,26 @@ def spin_labelling(d: Draw) -> Recipe:
     return Recipe(physics=physics, sampling=replace(echo_planar(d, 2.8, 4.0), zero_fill=1.0))
 
 
+def spin_labelling_3d(d: Draw) -> Recipe:
+    """The same as a volume (GRASE, or a stack of spirals), its background all but suppressed by inversions."""
+    physics = Physics(
+        kind="inversion",
+        field_t=d.field_t,
+        te_ms=d.usual(10, 40, 1),
+        tr_ms=d.usual(3800, 5500),
+        ti_ms=d.between(1300, 2600),
+        echoes=d.whole(20, 40),
+        train_ms=d.between(200, 450),
+        fat="saturation",
+        inflow=0.2,
+    )
+    sampling = replace(echo_planar(d, 1.7, 4.0), volumetric=True, gap_mm=0.0, blur_ms=d.between(10, 60))
+    return Recipe(physics=physics, sampling=replace(sampling, snr=d.logarithmic(12, 60)))
+
+
 def perfusion_weighted(d: Draw) -> Recipe:
     """Control minus label: noisy, grey matter brightest."""
-    recipe = spin_labelling(d)
+    recipe = spin_labelling_3d(d) if d.chance(0.4) else spin_labelling(d)
     physics = replace(recipe.physics, output="perfusion", ti_ms=None)
     return replace(recipe, physics=physics, sampling=replace(recipe.sampling, snr=d.logarithmic(3, 15)))
 
@@ -71,7 +88,7 @@ def _spin_epi(d: Draw, b_s_mm2: float, *, directional: bool = False, output: Out
     physics = Physics(
         kind="spin-epi",
         field_t=d.field_t,
-        te_ms=d.between(30 if b_s_mm2 == 0 and d.chance(0.3) else 50, 110),  # short where it is for a field map
+        te_ms=d.usual(30 if b_s_mm2 == 0 and d.chance(0.3) else 50, 105),  # short where it is for a field map
         tr_ms=round(d.logarithmic(1800, 14000)),
         b_s_mm2=b_s_mm2,
         directional=directional,
@@ -164,6 +181,14 @@ ECHO_PLANAR = (
     Protocol(name="bold", technique="bold", contrast=names.T2_STAR, group="epi", draw=bold, weight=2.2),
     Protocol(name="bolus", technique="bolus", contrast=names.PERFUSION, group="epi", draw=bolus, weight=0.08),
     Protocol(name="asl", technique="asl", contrast=names.PERFUSION, group="epi", draw=spin_labelling, weight=0.4),
+    Protocol(
+        name="asl-3d",
+        technique="asl-3d",
+        contrast=names.PERFUSION,
+        group="epi",
+        draw=spin_labelling_3d,
+        weight=0.4,
+    ),
     Protocol(
         name="asl-weighted",
         technique="asl-weighted",

@@ -28,9 +28,9 @@ def mprage(d: Draw) -> Recipe:
         kind="prepared",
         field_t=d.field_t,
         te_ms=d.between(2.0, min(4.3, spacing - 1.5), 2),
-        tr_ms=d.between(1500, 2530),
-        ti_ms=d.between(800, 1150),
-        flip_deg=d.between(7, 15),
+        tr_ms=d.usual(1700, 2530),
+        ti_ms=d.usual(800, 1100),
+        flip_deg=d.usual(7, 14),
         echo_spacing_ms=spacing,
         echoes=d.whole(128, 200),
         agent=d.agent,
@@ -46,8 +46,8 @@ def t1_spgr_3d(d: Draw) -> Recipe:
         kind="spoiled",
         field_t=d.field_t,
         te_ms=d.between(2.0, 6.0, 2),
-        tr_ms=d.between(7.5, 28, 1),
-        flip_deg=d.between(15, 32),
+        tr_ms=d.usual(8, 28, 1),
+        flip_deg=d.between(15, 35),
         agent=d.agent,
         inflow=0.4,
     )
@@ -61,9 +61,9 @@ def t1_fl2d(d: Draw) -> Recipe:
     physics = Physics(
         kind="spoiled",
         field_t=d.field_t,
-        te_ms=d.between(2.3, 5.0, 2),
-        tr_ms=d.between(150, 400),
-        flip_deg=d.between(65, 90),
+        te_ms=d.usual(2.3, 5.0, 2),
+        tr_ms=d.usual(150, 400),
+        flip_deg=d.between(60, 90),
         agent=d.agent,
         inflow=0.5,
     )
@@ -72,12 +72,13 @@ def t1_fl2d(d: Draw) -> Recipe:
 
 def _field_map(d: Draw) -> Recipe:
     """The magnitude beside a field map: coarse voxels, a repetition time and an echo that no T1 protocol would have."""
+    volumetric = d.chance(0.2)
     physics = Physics(
         kind="spoiled",
         field_t=d.field_t,
-        te_ms=d.between(3.5, 8.0, 2),
-        tr_ms=d.between(350, 750),
-        flip_deg=d.between(45, 75),
+        te_ms=d.usual(3.5, 8.0, 2),
+        tr_ms=d.between(12, 40, 1) if volumetric else round(d.logarithmic(300, 1300)),
+        flip_deg=d.between(8, 20) if volumetric else d.between(30, 75),
         inflow=0.3,
     )
     return Recipe(physics=physics, sampling=_field_map_voxels(d))
@@ -130,13 +131,13 @@ def opposed_phase(d: Draw) -> Recipe:
 
 def t2_star(d: Draw) -> Recipe:
     """2D gradient echo, T2*."""
-    te = d.by_field(d.between(18, 32, 1), d.between(14, 25, 1))
+    te = d.by_field(d.usual(18, 32, 1), d.usual(15, 25, 1))
     physics = Physics(
         kind="spoiled",
         field_t=d.field_t,
         te_ms=te,
-        tr_ms=d.between(400, 1000),
-        flip_deg=d.between(15, 28),
+        tr_ms=d.usual(400, 1000),
+        flip_deg=d.usual(15, 25),
         inflow=0.2,
     )
     return Recipe(physics=physics, sampling=slices_2d(d))
@@ -147,8 +148,8 @@ def medic(d: Draw) -> Recipe:
     physics = Physics(
         kind="spoiled",
         field_t=d.field_t,
-        te_ms=d.between(13, 22, 1),
-        tr_ms=d.between(400, 900),
+        te_ms=d.usual(13, 22, 1),
+        tr_ms=d.usual(400, 900),
         flip_deg=d.between(20, 35),
         inflow=0.4,
         fat="water-excitation" if d.chance(0.3) else "none",
@@ -158,12 +159,12 @@ def medic(d: Draw) -> Recipe:
 
 def swi(d: Draw) -> Recipe:
     """Susceptibility-weighted: magnitude times phase mask."""
-    te = d.by_field(d.between(35, 45, 1), d.between(18, 25, 1))
+    te = d.by_field(d.usual(35, 45, 1), d.usual(18, 25, 1))
     physics = Physics(
         kind="spoiled",
         field_t=d.field_t,
         te_ms=te,
-        tr_ms=round(te + d.between(6, 14)),
+        tr_ms=round(te + d.usual(6, 14)),
         flip_deg=d.between(10, 20),
         inflow=0.3,
         output="swi",

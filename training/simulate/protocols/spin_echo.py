@@ -50,7 +50,7 @@ def t1_se(d: Draw) -> Recipe:
         kind="spin-echo",
         field_t=d.field_t,
         te_ms=d.between(8, 18, 1),
-        tr_ms=d.between(380, 750),
+        tr_ms=d.usual(380, 750),
         flip_deg=d.one_of(90, 90, 70),
         transfer=d.between(0.2, 0.7, 2),
         agent=d.agent,
@@ -60,19 +60,19 @@ def t1_se(d: Draw) -> Recipe:
 
 def t1_tse(d: Draw) -> Recipe:
     """Turbo spin echo with a short train, T1."""
-    physics = _turbo(d, te_ms=d.between(7, 16, 1), tr_ms=d.between(430, 820), echoes=d.whole(2, 5))
+    physics = _turbo(d, te_ms=d.between(7, 16, 1), tr_ms=d.usual(430, 820), echoes=d.whole(2, 5))
     return Recipe(physics=physics, sampling=slices_2d(d))
 
 
 def t1_tse_fs(d: Draw) -> Recipe:
     """Turbo spin echo, T1, fat suppressed; mostly after contrast agent."""
-    physics = _turbo(d, te_ms=d.between(7, 16, 1), tr_ms=d.between(450, 850), echoes=d.whole(2, 5), fat=_fat_method(d))
+    physics = _turbo(d, te_ms=d.between(7, 16, 1), tr_ms=d.usual(450, 850), echoes=d.whole(2, 5), fat=_fat_method(d))
     return Recipe(physics=physics, sampling=slices_2d(d))
 
 
 def t1_flair(d: Draw) -> Recipe:
     """T1-weighted inversion recovery turbo spin echo: fluid and grey matter dark."""
-    tr = d.between(1700, 2800)
+    tr = d.usual(1800, 2800)
     physics = replace(
         _turbo(d, te_ms=d.between(8, 25, 1), tr_ms=tr, echoes=d.whole(5, 9)),
         kind="inversion",
@@ -83,35 +83,55 @@ def t1_flair(d: Draw) -> Recipe:
 
 def t2_tse(d: Draw) -> Recipe:
     """Turbo spin echo, T2."""
-    physics = _turbo(d, te_ms=d.between(75, 128), tr_ms=d.between(2500, 8500), echoes=d.whole(8, 26))
+    physics = _turbo(d, te_ms=d.usual(75, 128), tr_ms=d.usual(2600, 8500), echoes=d.whole(8, 26))
     return Recipe(physics=physics, sampling=slices_2d(d, blur_ms=d.between(0, 30)))
 
 
 def t2_tse_fs(d: Draw) -> Recipe:
     """Turbo spin echo, T2, fat suppressed."""
-    physics = _turbo(
-        d, te_ms=d.between(62, 110), tr_ms=d.between(2500, 7000), echoes=d.whole(7, 20), fat=_fat_method(d)
-    )
+    physics = _turbo(d, te_ms=d.usual(66, 110), tr_ms=d.usual(2600, 7000), echoes=d.whole(7, 20), fat=_fat_method(d))
     return Recipe(physics=physics, sampling=slices_2d(d, blur_ms=d.between(0, 30)))
 
 
 def pd_tse(d: Draw) -> Recipe:
     """Turbo spin echo, proton density."""
-    physics = _turbo(d, te_ms=d.between(10, 34), tr_ms=d.between(1900, 4500), echoes=d.whole(4, 9))
+    physics = _turbo(d, te_ms=d.usual(10, 34), tr_ms=d.usual(2000, 4500), echoes=d.whole(4, 9))
     return Recipe(physics=physics, sampling=slices_2d(d))
 
 
 def pd_tse_fs(d: Draw) -> Recipe:
     """Turbo spin echo, proton density, fat suppressed: the work horse of joints."""
-    physics = _turbo(d, te_ms=d.between(14, 35), tr_ms=d.between(1900, 4500), echoes=d.whole(4, 9), fat=_fat_method(d))
+    physics = _turbo(d, te_ms=d.usual(14, 35), tr_ms=d.usual(2000, 4500), echoes=d.whole(4, 9), fat=_fat_method(d))
     return Recipe(physics=physics, sampling=slices_2d(d))
+
+
+def _echo(d: Draw, te_ms: float) -> Recipe:
+    physics = Physics(
+        kind="spin-echo",
+        field_t=d.field_t,
+        te_ms=te_ms,
+        tr_ms=d.usual(1800, 3200),
+        flip_deg=90.0,
+        transfer=d.between(0.1, 0.6, 2),
+    )
+    return Recipe(physics=physics, sampling=slices_2d(d, coarser=1.2))
+
+
+def early_echo(d: Draw) -> Recipe:
+    """The first of several spin echoes, proton density: of a dual echo, or of a train that T2 is fitted to."""
+    return _echo(d, d.between(6, 22, 1))
+
+
+def late_echo(d: Draw) -> Recipe:
+    """A late one of several spin echoes, T2."""
+    return _echo(d, d.usual(70, 110, 1))
 
 
 def t2_space(d: Draw) -> Recipe:
     """Three-dimensional turbo spin echo with variable flips: the nominal TE is several times the effective one."""
-    te = d.between(85, 130)
+    te = d.usual(85, 130)
     physics = _turbo(
-        d, te_ms=te, tr_ms=d.between(2000, 3500), echoes=d.whole(60, 200), fat="saturation" if d.chance(0.2) else "none"
+        d, te_ms=te, tr_ms=d.usual(2000, 3500), echoes=d.whole(60, 200), fat="saturation" if d.chance(0.2) else "none"
     )
     physics = replace(physics, train_ms=600.0, transfer=0.5, flip_deg=d.one_of(90, 120))
     nominal = te * d.between(1.1, 3.6, 2)
@@ -152,11 +172,9 @@ def haste_fs(d: Draw) -> Recipe:
 
 def flair(d: Draw) -> Recipe:
     """T2 FLAIR: the inversion time nulls fluid."""
-    tr = d.between(6000, 11000)
+    tr = d.usual(6300, 11000)
     echoes = d.whole(12, 27)
-    physics = _turbo(
-        d, te_ms=d.between(80, 145), tr_ms=tr, echoes=echoes, fat="saturation" if d.chance(0.5) else "none"
-    )
+    physics = _turbo(d, te_ms=d.usual(85, 140), tr_ms=tr, echoes=echoes, fat="saturation" if d.chance(0.5) else "none")
     ti = null_ms(4300, tr - physics.train_ms) * d.between(0.97, 1.05, 2)
     physics = replace(physics, kind="inversion", ti_ms=round(ti), agent=d.agent)
     return Recipe(physics=physics, sampling=slices_2d(d, blur_ms=d.between(0, 30)))
@@ -164,7 +182,7 @@ def flair(d: Draw) -> Recipe:
 
 def flair_3d(d: Draw) -> Recipe:
     """Three-dimensional FLAIR with variable flips; the long train leaves less time to recover."""
-    te, tr = d.between(85, 135), d.between(4800, 8000)
+    te, tr = d.usual(88, 135), d.between(4800, d.usual(8000, 8000))
     physics = _turbo(d, te_ms=te, tr_ms=tr, echoes=d.whole(130, 260), fat="saturation" if d.chance(0.5) else "none")
     physics = replace(
         physics,
@@ -180,7 +198,7 @@ def flair_3d(d: Draw) -> Recipe:
 
 def stir(d: Draw) -> Recipe:
     """Short-TI inversion recovery: fat is null."""
-    tr = d.between(2800, 7000)
+    tr = d.usual(2800, 7000)
     physics = _turbo(d, te_ms=d.between(15, 85), tr_ms=tr, echoes=d.whole(6, 16))
     ti = null_ms(d.by_field(260, 310), tr) * d.between(0.86, 1.06, 2)
     physics = replace(physics, kind="inversion", ti_ms=round(ti, -1) if d.chance(0.7) else round(ti), fat="inversion")
@@ -263,6 +281,24 @@ SPIN_ECHO = (
         draw=pd_tse_fs,
         regions=JOINTS,
         weight=1.5,
+    ),
+    Protocol(
+        name="pd-se",
+        technique="se",
+        contrast=names.PROTON_DENSITY,
+        group="spin-echo",
+        draw=early_echo,
+        regions=(*JOINTS, *HEAD),
+        weight=0.6,
+    ),
+    Protocol(
+        name="t2-se",
+        technique="se",
+        contrast=names.T2,
+        group="spin-echo",
+        draw=late_echo,
+        regions=(*JOINTS, *HEAD),
+        weight=0.5,
     ),
     Protocol(
         name="t2-space",

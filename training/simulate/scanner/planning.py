@@ -24,6 +24,7 @@ _AXIS_OF: Final[dict[Plane, tuple[int, int, int]]] = {"axial": (1, 0, 2), "coron
 _SURFACE_COIL: Final = {
     "lumbar-spine": 1.2,
     "neck": 0.5,
+    "cord": 0.5,
     "breast": 0.9,
     "shoulder": 0.8,
     "hip": 0.4,
@@ -129,7 +130,7 @@ def draw_faults(scan: Scan, rng: np.random.Generator) -> Faults:
         fat_failure=float(rng.beta(1.2, 14.0)) * (0.2 if epi else 1.0),
         shim_ppm=float(abs(rng.normal(0.0, 0.15))),
         fat_shift_px=float(rng.uniform(0.0, 2.2)),
-        epi_spacing_ms=float(rng.uniform(0.2, 0.6)),
+        epi_spacing_ms=float(np.exp(rng.uniform(np.log(0.12), np.log(0.65)))),  # short where it is segmented
         phase_along_rows=bool(rng.random() < (0.15 if epi else 0.5)),
         kspace_filter=float(rng.uniform(-0.3, 0.5) if epi else rng.uniform(-0.6, 0.7)),
         map_floor=float(rng.uniform(3.0, 12.0)),

@@ -6,9 +6,10 @@ and their text is not.
 
 import json
 import logging
+import time
 import traceback
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -21,12 +22,13 @@ from inference.identifiers import SeriesInstanceUid
 FIELDS: Final = frozenset(
     {
         "address", "ae_title", "attempt", "code", "count", "delivery_id", "destination", "files", "host", "instances",
-        "port", "ports", "reader_digest", "reason", "request_id", "seconds", "series_uid", "sop_class_uid",
-        "sop_instance_uid", "state", "status", "task",
+        "pool", "port", "ports", "queues", "reader_digest", "reason", "request_id", "seconds", "series_uid",
+        "sop_class_uid", "sop_instance_uid", "state", "status", "task",
     }
 )  # fmt: skip
 
 
+_SAY_AGAIN_S: Final = 60.0
 _request: Final[ContextVar[str | None]] = ContextVar("request", default=None)
 
 
@@ -39,6 +41,29 @@ def request_of(series: SeriesInstanceUid) -> Generator[None]:
         yield
     finally:
         _request.reset(token)
+
+
+class Trouble:
+    """Something that goes wrong at every try for as long as a server is away: said at once, then once a minute."""
+
+    def __init__(
+        self, log: logging.Logger, event: str, *, over: str, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._log, self._event, self._over, self._monotonic = log, event, over, monotonic
+        self._said_s: float | None = None
+
+    def goes_on(self, **fields: object) -> None:
+        """It went wrong, for the first time or again."""
+        now_s = self._monotonic()
+        if self._said_s is None or now_s - self._said_s >= _SAY_AGAIN_S:
+            self._said_s = now_s
+            self._log.warning(self._event, extra=fields)
+
+    def ended(self) -> None:
+        """It works; said where it did not before."""
+        if self._said_s is not None:
+            self._said_s = None
+            self._log.info(self._over)
 
 
 class EventFormatter(logging.Formatter):

@@ -22,11 +22,13 @@ from pydantic import (
     StringConstraints,
     Tag,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
+from dicom_node.addresses import is_redis_url
 from dicom_node.errors import SettingsError
 
 ENVIRONMENT_PREFIX: Final = "MRCLIP__"
@@ -116,6 +118,13 @@ class QueueSettings(Section):
     """Who does the work."""
 
     broker_url: SecretStr | None = None  # redis://…; null: threads of this process
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not is_redis_url(value.get_secret_value()):
+            raise ValueError("must be redis://HOST:PORT/DATABASE, or rediss:// over TLS")
+        return value
 
 
 class SeriesSettings(Section):

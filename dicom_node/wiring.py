@@ -259,7 +259,7 @@ def make_beat(settings: Settings, broker_url: str) -> Generator[None]:
 def make_worker_app(settings: Settings, broker_url: str, *, forks: bool) -> "Celery":
     """A Celery application with its tasks; what they need is built in the process that runs them, once.
 
-    That is this one, now, unless it `forks`: then the bundle is only looked at. Raises what is wrong with them.
+    That is this one, now, unless it `forks`: then bundle and ledger are only looked at. Raises what is wrong with them.
     """
     from dicom_node.work.celery_app import add_tasks, make_app
 
@@ -281,6 +281,8 @@ def make_worker_app(settings: Settings, broker_url: str, *, forks: bool) -> "Cel
     add_tasks(app, lambda: here()[0], ready=lambda series: here()[1].due_deliveries_of(series, utc_now()))
     if forks:
         bundle_source(settings.reader.bundle).current()
+        _, engine = open_ledger(settings)
+        engine.dispose()  # no process that is forked may share its connections
     else:
         here()
     return app

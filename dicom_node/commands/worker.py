@@ -1,5 +1,6 @@
 """`mrclip worker`: a Celery worker beside a node that has a broker."""
 
+import logging
 from pathlib import Path
 
 import click
@@ -10,6 +11,9 @@ from dicom_node.errors import NodeError
 from dicom_node.wiring import make_worker_app
 from dicom_node.work.readers import READER_ERRORS
 
+log = logging.getLogger(__name__)
+
+_QUEUES = "read,deliver"  # those of `celery_app.QUEUES`, which is not imported for --help
 EXAMPLE = """\b
 Examples:
   mrclip worker --config node.yaml                                                  reads and delivers
@@ -17,9 +21,20 @@ Examples:
 """
 
 
+def _known(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """The queues, without blanks; on a queue that nobody fills a worker would look like one with nothing to do."""
+    from dicom_node.work.celery_app import QUEUES
+
+    chosen = [name.strip() for name in value.split(",")]
+    unknown = [name for name in chosen if name not in QUEUES]
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]!r} is no queue; must be {' or '.join(QUEUES)}, or both with a comma")
+    return ",".join(chosen)
+
+
 @click.command("worker", epilog=EXAMPLE)
 @config_option
-@click.option("--queues", default="read,deliver", show_default=True, help="Queues to work on.")
+@click.option("--queues", default=_QUEUES, show_default=True, callback=_known, help="Queues to work on.")
 @click.option("--pool", type=click.Choice(["prefork", "solo", "threads"]), default="prefork", show_default=True)
 @click.option("--concurrency", type=click.IntRange(1), default=1, show_default=True, help="Series read at once.")
 @log_level_option
@@ -36,7 +51,11 @@ def command(*, config: Path | None, queues: str, pool: str, concurrency: int, lo
         app = make_worker_app(settings, settings.queue.broker_url.get_secret_value(), forks=pool == "prefork")
     except (NodeError, OSError, *READER_ERRORS) as error:
         raise click.ClickException(str(error)) from error
+    from dicom_node.work.celery_logs import take_over
+
+    take_over(log_level)
+    log.info("worker begins", extra={"queues": queues, "pool": pool, "count": concurrency})
     app.worker_main(
-        ["worker", f"--queues={queues}", f"--pool={pool}", f"--concurrency={concurrency}", "--without-gossip",
-         "--without-mingle", f"--loglevel={log_level}"]
+        ["--quiet", "worker", f"--queues={queues}", f"--pool={pool}", f"--concurrency={concurrency}",
+         "--without-gossip", "--without-mingle", f"--loglevel={log_level}"]
     )  # fmt: skip

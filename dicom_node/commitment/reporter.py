@@ -18,6 +18,7 @@ from dicom_node.deliver.scu import AssociationEndedError, Peer, association
 from dicom_node.errors import LedgerUnavailableError
 from dicom_node.ledger.commitments import Commitment
 from dicom_node.ledger.store import Ledger
+from dicom_node.logs import Trouble
 from dicom_node.receive.spool import Spool
 from dicom_node.rounds import Rounds
 
@@ -53,6 +54,7 @@ class Reporter:
         self._ledger, self._spool, self._peers = ledger, spool, peers
         self._policy, self._clock = policy, clock
         self._rounds = Rounds(self._round, name="commitment", interval_s=policy.interval_s)
+        self._trouble = Trouble(log, "commitments not reported", over="commitments are reported again")
 
     def start(self) -> None:
         """Begin with what the last run left."""
@@ -129,8 +131,9 @@ class Reporter:
     def _round(self) -> None:
         try:
             self.sweep()
+            self._trouble.ended()
         except LedgerUnavailableError as error:  # what is due stays due
-            log.warning("commitments not reported", extra={"reason": str(error)})
+            self._trouble.goes_on(reason=str(error))
 
 
 def _send(link: Association, report: Report) -> None:

@@ -52,10 +52,12 @@ def _check(engine: Engine, now: datetime) -> Iterator[Check]:
             f"its schema is {current}; this version of mrclip knows up to {newest}",
             "Install the version of mrclip that wrote it, or a newer one; or restore a back-up from before.",
         )
+    elif current is None:
+        yield ok("ledger", "answers and is empty; the first start makes its tables")
     elif current != newest:
         yield warning(
             "ledger",
-            f"its schema is {current or 'empty'}; the next start brings it to {newest}",
+            f"its schema is {current}; the next start brings it to {newest}",
             "Make a back-up of it before the next start; there is no way back but that.",
         )
     else:

@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from base64 import b64encode
+from collections import Counter
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -19,6 +20,7 @@ from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, Implic
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
+from dicom_node.addresses import shown_url
 from dicom_node.deliver import DeliveryError
 from dicom_node.deliver.scu import Peer, association
 from dicom_node.doctor import Check, broken, ok, warning
@@ -133,21 +135,25 @@ def ask_broker(queue: QueueSettings) -> Answer:
             asked = time.time()
             seconds, micros = client.time()
     except (redis.RedisError, OSError, ValueError) as error:  # its text may quote the URL
-        found = f"does not answer ({type(error).__name__})"
+        found = f"{shown_url(queue.broker_url)} does not answer ({type(error).__name__})"
         advice = "Is Redis running, and is queue.broker_url right? Meanwhile series are received and wait."
         return Answer(checks=(broken("broker", found, advice),))
-    checks = (ok("broker", "answers"), _workers(url))
+    checks = (ok("broker", f"{shown_url(queue.broker_url)} answers"), _workers(url))
     return Answer(checks=checks, server="the broker", ahead_s=asked - (seconds + micros / 1e6))
 
 
 def _workers(url: str) -> Check:
-    from dicom_node.work.celery_app import make_app
+    from dicom_node.work.celery_app import QUEUES, make_app
 
     with make_app(url, visibility_timeout_s=60) as app:
-        count = len(app.control.ping(timeout=2.0) or ())
-    if count:
-        return ok("workers", f"{count} answer")
-    return warning("workers", "none answers", "Start one: mrclip worker. One that is reading may answer late.")
+        answers = app.control.broadcast("active_queues", reply=True, timeout=2.0) or ()
+    served = Counter(queue["name"] for answer in answers for queues in answer.values() for queue in queues)
+    idle = [name for name in QUEUES if not served[name]]
+    found = f"{len(answers)} answer; " + ", ".join(f"queue {name}: {served[name]}" for name in QUEUES)
+    if not idle:
+        return ok("workers", found)
+    advice = f"Start one: mrclip worker --queues {','.join(idle)}. One that is reading may answer late."
+    return warning("workers", found if answers else "none answers", advice)
 
 
 def ask_store(spool: SpoolSettings) -> Answer:

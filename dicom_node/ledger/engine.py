@@ -51,24 +51,39 @@ class Transactions:
 
         Raises LedgerUnavailableError where the database does not answer or stays locked.
         """
-        with self._turn, _translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+        with self._turn, translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def read(self) -> Generator[Session]:
         """One transaction that sees one state of the database and waits for no writer."""
-        with _translated(), Session(self._reading) as session, session.begin():
+        with translated(), Session(self._reading) as session, session.begin():
             yield session
 
 
 @contextmanager
-def _translated() -> Generator[None]:
+def translated() -> Generator[None]:
+    """A block in which a database that does not answer is a LedgerUnavailableError."""
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-        # The text of the error quotes the statement and its values.
-        cause = getattr(error, "orig", None)
-        raise LedgerUnavailableError(f"the ledger does not answer: {type(cause or error).__name__}") from error
+        raise LedgerUnavailableError(f"the ledger does not answer: {_cause(error)}") from error
+
+
+def _cause(error: OperationalError | InterfaceError | PoolTimeoutError) -> str:
+    """The kind of an error, and why there is no connection where there is none.
+
+    The text of any other error may quote a statement and its values.
+    """
+    cause = getattr(error, "orig", None)
+    kind = type(cause or error).__name__
+    if isinstance(error, PoolTimeoutError):
+        return kind
+    if error.statement is not None:
+        return f"{kind} {getattr(cause, 'sqlite_errorname', '')}".rstrip()
+    # psycopg: `connection to server at "192.0.2.1", port 5432 failed: Connection refused`, and hints below it.
+    why = str(cause).strip().partition("\n")[0].rpartition(" failed: ")[2]
+    return f"{kind} ({why})"
 
 
 def _sqlite(url: URL, busy_timeout_s: float) -> Engine:

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from dicom_node.errors import LedgerUnavailableError
 from dicom_node.ledger.records import LATER, LIVE, Priority
 from dicom_node.ledger.turns import Turns
+from dicom_node.logs import Trouble
 from dicom_node.rounds import Rounds
 from inference.identifiers import SeriesInstanceUid
 
@@ -83,6 +84,7 @@ class Sweeper:
         """Without `turn` it is the only one."""
         self._ledger, self._submit, self._clock, self._turn = ledger, submit, clock, turn
         self._rounds = Rounds(self._round, name="sweeper", interval_s=interval_s)
+        self._trouble = Trouble(log, "sweep failed", over="sweeps again")
 
     def start(self) -> None:
         """Begin to sweep, at once."""
@@ -120,5 +122,6 @@ class Sweeper:
         try:
             if self._turn is None or self._turn.take():
                 self.sweep()
+            self._trouble.ended()
         except LedgerUnavailableError as error:  # what is due stays due
-            log.warning("sweep failed", extra={"reason": str(error)})
+            self._trouble.goes_on(reason=str(error))

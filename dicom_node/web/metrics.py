@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -36,6 +36,7 @@ class Metrics:
     """The figures of one process. `counted` makes it count what comes in, `watch` what the ledger holds."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # when each figure began: as many lines again, and nobody asks
         self._registry = CollectorRegistry()
         self._received = Counter(
             "mrclip_instances_received", "Instances that were taken in by this node", registry=self._registry

@@ -14,6 +14,7 @@ import redis.exceptions
 from celery import Celery
 
 from dicom_node.ledger.records import LATER, LIVE, Priority
+from dicom_node.logs import Trouble
 from dicom_node.work.dispatch import Tasks
 from inference.identifiers import SeriesInstanceUid, is_uid
 
@@ -21,10 +22,12 @@ log = logging.getLogger(__name__)
 
 READ: Final = "mrclip.read"
 DELIVER: Final = "mrclip.deliver"
+QUEUES: Final = ("read", "deliver")
 # A broker that is down must not hold up ingest: one quick try, the sweeper comes again.
 _BROKER_ERRORS: Final = (kombu.exceptions.OperationalError, redis.exceptions.RedisError, OSError)
 
 _AWAY_S: Final = 2.0  # a broker that did not answer is left alone for so long: each try may take as long
+_AWAY: Final = "broker not reachable, the sweeper will submit again"
 
 
 def make_app(broker_url: str, *, visibility_timeout_s: float) -> Celery:
@@ -33,6 +36,7 @@ def make_app(broker_url: str, *, visibility_timeout_s: float) -> Celery:
     options = {"visibility_timeout": visibility_timeout_s, "socket_connect_timeout": 2, "socket_timeout": 5}
     app.conf.update(
         accept_content=["json"],
+        broker_connection_max_retries=None,  # for ever: after a hundred, Celery would give up within the hour
         broker_connection_retry_on_startup=True,
         # Redis has no priorities: each is a list of its own, and workers look into them in this order.
         broker_transport_options={**options, "max_retries": 0, "priority_steps": [LIVE, LATER]},
@@ -70,7 +74,9 @@ def add_tasks(
         series = SeriesInstanceUid(series_uid)
         tasks().read(series)
         for delivery_id, priority in ready(series):
-            _send(app, DELIVER, delivery_id, priority)
+            if not _send(app, DELIVER, delivery_id, priority):
+                log.warning(_AWAY, extra={"task": DELIVER, "address": _address(app)})
+                break  # nor does it take the others
 
     @app.task(name=DELIVER, shared=False)
     def deliver(delivery_id: object) -> None:  # pyright: ignore[reportUnusedFunction]
@@ -87,6 +93,7 @@ class CeleryDispatcher:
         self._app, self._resend_s, self._monotonic = app, resend_s, monotonic
         self._sent: dict[tuple[str, str | int, Priority], float] = {}
         self._away_until_s = 0.0
+        self._away = Trouble(log, _AWAY, over="broker reachable again", monotonic=monotonic)
 
     def read(self, series: SeriesInstanceUid, priority: Priority) -> None:
         """Put the series on queue `read`."""
@@ -109,8 +116,10 @@ class CeleryDispatcher:
             return
         if _send(self._app, task, key, priority):
             self._sent[task, key, priority] = now
+            self._away.ended()
         else:  # nor does it take the others of this sweep
             self._away_until_s = self._monotonic() + _AWAY_S
+            self._away.goes_on(task=task, address=_address(self._app))
 
 
 def _send(app: Celery, task: str, key: str | int, priority: Priority) -> bool:
@@ -118,6 +127,10 @@ def _send(app: Celery, task: str, key: str | int, priority: Priority) -> bool:
     try:
         app.send_task(task, args=[key], priority=priority, retry=False)
     except _BROKER_ERRORS:
-        log.warning("broker not reachable, the sweeper will submit again", extra={"task": task})
         return False
     return True
+
+
+def _address(app: Celery) -> str:
+    """Where the broker is, without its password."""
+    return str(app.connection_for_write().as_uri())

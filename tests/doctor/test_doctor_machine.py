@@ -151,6 +151,12 @@ def test_a_ledger_of_another_version_is_named(tmp_path: Path, ledger: Ledger) ->
         assert (check.state, revision in check.message) == (state, True)
 
 
+def test_a_ledger_that_is_still_empty_is_no_fault(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "ledger.sqlite3").close()
+    check = by_name(check_ledger(settings(tmp_path), NOW))["ledger"]
+    assert (check.state, check.message) == ("ok", "answers and is empty; the first start makes its tables")
+
+
 def test_a_database_server_that_is_away_is_broken_and_its_password_stays_out(tmp_path: Path) -> None:
     url = f"postgresql://mrclip:secret@127.0.0.1:{free_port()}/mrclip"
     check = by_name(check_ledger(settings(tmp_path, ledger={"database_url": url}), NOW))["ledger"]

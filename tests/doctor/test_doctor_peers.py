@@ -10,6 +10,7 @@ from pathlib import Path
 from socketserver import TCPServer
 
 import pytest
+from celery.contrib.testing.worker import start_worker
 from pydantic import SecretStr
 from pydicom.uid import Comprehensive3DSRStorage
 from pynetdicom import AE, evt
@@ -25,6 +26,7 @@ from dicom_node.settings import (
     ScpSettings,
     SpoolSettings,
 )
+from dicom_node.work.celery_app import make_app
 from http_answers import answering
 from object_store import environment
 from peers import free_port, listens, program, running, storescp
@@ -122,6 +124,7 @@ def test_a_broker_that_is_away_is_broken() -> None:
     url = f"redis://:secret@127.0.0.1:{free_port()}/0"
     (check,) = ask_broker(QueueSettings(broker_url=url)).checks  # type: ignore[arg-type]
     assert check.state == "broken"
+    assert check.message.startswith(url.replace("secret", "***"))
     assert "secret" not in f"{check}"
     assert ask_broker(QueueSettings()).checks[0].state == "ok"
 
@@ -134,6 +137,29 @@ def test_a_broker_without_workers_is_a_warning(tmp_path: Path) -> None:
         answer = ask_broker(QueueSettings(broker_url=f"redis://127.0.0.1:{port}/0"))  # type: ignore[arg-type]
     assert [(check.name, check.state) for check in answer.checks] == [("broker", "ok"), ("workers", "warning")]
     assert abs(answer.ahead_s or 9) < 5
+
+
+@pytest.mark.peer("redis-server")
+@pytest.mark.filterwarnings("ignore::celery.exceptions.CPendingDeprecationWarning")
+@pytest.mark.parametrize(
+    ("queues", "state", "advised"),
+    [("read", "warning", "mrclip worker --queues deliver"), ("read,deliver", "ok", None)],
+)
+def test_a_queue_without_workers_is_a_warning_though_others_have_some(
+    queues: str, state: str, advised: str | None, tmp_path: Path
+) -> None:
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    command = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with (
+        running(command, log=tmp_path / "redis.log", ready=lambda: listens(port)),
+        make_app(url, visibility_timeout_s=60) as app,
+        start_worker(app, pool="solo", queues=queues.split(","), perform_ping_check=False, shutdown_timeout=30),
+    ):
+        _, check = ask_broker(QueueSettings(broker_url=url)).checks  # type: ignore[arg-type]
+    assert (check.name, check.state) == ("workers", state)
+    assert check.message == f"1 answer; queue read: 1, queue deliver: {queues.count('deliver')}"
+    assert (advised or "") in (check.advice or "")
 
 
 def test_an_object_store_is_listed_and_what_is_wrong_said_without_secrets(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The same work on Celery workers, with a real Redis: one is killed in the middle of a reading."""
 
+import json
 import os
 import signal
 import subprocess
@@ -125,6 +126,8 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_is_reading(pool: str, tm
         go.touch()
         assert stopping.wait(30) == 0
         assert node.query("SELECT state, token FROM series") == [("read", 1)]
+    lines = [line for line in log.read_text().splitlines() if line and "Warm shutdown" not in line]  # said on stdout
+    assert {json.loads(line)["logger"] for line in lines} >= {"dicom_node.commands.worker", "dicom_node.work.pipeline"}
 
 
 def test_a_broker_that_is_away_delays_and_loses_nothing(tmp_path: Path) -> None:

@@ -163,10 +163,11 @@ def test_a_wrong_key_is_named_before_anything_starts(tmp_path: Path) -> None:
 
 
 def test_check_config_prints_what_it_understood(tmp_path: Path) -> None:
-    config = write_settings(tmp_path, scp={"ae_title": "READER"})
+    config = write_settings(tmp_path, scp={"ae_title": "READER"}, queue={"broker_url": "redis://:hush@broker/0"})
     run = subprocess.run(
         [*MRCLIP, "check-config", "--config", str(config)], check=False, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
     assert "ae_title: READER" in run.stdout
+    assert "broker_url: redis://:***@broker/0" in run.stdout
     assert "rules alone" in run.stdout

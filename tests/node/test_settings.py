@@ -7,6 +7,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, SecretStr
 
+from dicom_node.addresses import shown_url
 from dicom_node.errors import SettingsError
 from dicom_node.settings import DicomDestination, FolderDestination, Settings, load_settings
 
@@ -37,6 +38,9 @@ def test_the_example_shows_every_key_with_its_default():
         ("scp: {port: 70000}", "scp.port: Input should be less than or equal to 65535"),
         ("scp: {ae_title: A_TITLE_THAT_IS_TOO_LONG}", "scp.ae_title: String should have at most 16 characters"),
         ('scp: {ae_title: "A\\\\B"}', "scp.ae_title: String should match pattern"),
+        ("queue: {broker_url: 'localhost:6379'}", "queue.broker_url: Value error, must be redis://HOST:PORT/DATABASE"),
+        ("queue: {broker_url: 'amqp://localhost'}", "queue.broker_url: Value error, must be redis://"),
+        ("queue: {broker_url: 'redis://localhost:many'}", "queue.broker_url: Value error, must be redis://"),
         ("reader: {alarm_rate: 1}", "reader.alarm_rate: Input should be less than 1"),
         ("report: {send: sometimes}", "report.send: Input should be 'answered', 'flagged' or 'all'"),
         ("destinations: [{name: a, ae_title: A, host: h}]", "destinations.0.port: Field required"),
@@ -105,6 +109,22 @@ def test_secrets_show_in_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         load_settings(write(tmp_path, "queue: {broker_url: ['redis://:hush@broker']}\n"))
     assert "queue.broker_url" in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://mrclip:hush@db:5432/mrclip", "postgresql://mrclip:***@db:5432/mrclip"),
+        ("postgresql://mrclip@db/mrclip?password=hush", "postgresql://mrclip@db/mrclip?***"),
+        ("redis://:hush@[::1]:6379/0", "redis://:***@[::1]:6379/0"),
+        ("sqlite:////var/lib/ledger.sqlite3", "sqlite:////var/lib/ledger.sqlite3"),
+        ("postgresql://mrclip:hu/sh@db/mrclip", "**********"),
+        ("postgresql://mrclip:hu?sh@db/mrclip", "**********"),
+        ("hush", "**********"),
+    ],
+)
+def test_a_url_is_shown_without_what_is_secret_in_it(url: str, shown: str):
+    assert shown_url(SecretStr(url)) == shown
 
 
 def test_the_ledger_lies_beside_the_spool_unless_told_otherwise(tmp_path: Path):

@@ -17,6 +17,7 @@ from dicom_node.work.pipeline import Pipeline, WorkPolicy
 from inference.encoder import CudaError
 from inference.model import load_model
 from inference.read import Reader
+from peers import free_port
 from serving import MRCLIP, write_settings
 from web_node import NOW, make_intake, make_site
 
@@ -78,4 +79,30 @@ def test_a_worker_that_cannot_read_ends_at_once_and_says_why(
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        (["worker"], 1, "Error: the ledger does not answer: OperationalError (Connection refused)"),
+        (
+            ["worker", "--pool", "threads"],
+            1,
+            "Error: the ledger does not answer: OperationalError (Connection refused)",
+        ),
+        (["beat"], 1, "Error: the ledger does not answer: OperationalError (Connection refused)"),
+        (["worker", "--queues", "raed"], 2, "'raed' is no queue; must be read or deliver, or both with a comma"),
+    ],
+    ids=["forks", "threads", "beat", "queue"],
+)
+def test_a_ledger_that_is_away_and_a_queue_that_is_none_are_said_in_a_line(
+    command: Sequence[str], status: int, said: str, tmp_path: Path
+) -> None:
+    url = f"postgresql://mrclip:secret@127.0.0.1:{free_port()}/mrclip"
+    config = write_settings(tmp_path, queue={"broker_url": "redis://127.0.0.1:1/0"}, ledger={"database_url": url})
+    called = [*MRCLIP, *command, "--config", str(config)]
+    done = subprocess.run(called, check=False, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.splitlines()[-1].endswith(said)
     assert "Traceback" not in done.stderr

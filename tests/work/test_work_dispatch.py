@@ -110,14 +110,24 @@ class Away:
         if len(self.tries) < 3:
             raise OSError("connection refused")
 
+    def connection_for_write(self) -> "Away":
+        return self
 
-def test_a_broker_that_is_away_is_asked_once_in_a_while_and_not_for_every_key() -> None:
+    def as_uri(self) -> str:
+        return "redis://:**@192.0.2.1/0"
+
+
+def test_a_broker_that_is_away_is_asked_once_in_a_while_and_not_for_every_key(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     now, app = 0.0, Away()
     dispatcher = CeleryDispatcher(app, resend_s=60, monotonic=lambda: now)  # type: ignore[arg-type] - a double
     for now in (0.0, 1.9, 2.0, 3.0, 4.1, 4.2):  # noqa: B007 - read by the clock above
         for number in range(3):
             dispatcher.deliver(number, LIVE)
     assert app.tries == [0, 0, 0, 1, 2]
+    (said,) = caplog.records  # the second try says nothing new
+    assert said.__dict__["address"] == "redis://:**@192.0.2.1/0"
 
 
 def test_what_receives_knows_no_broker() -> None:

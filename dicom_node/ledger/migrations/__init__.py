@@ -11,6 +11,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
 from dicom_node.errors import SettingsError
+from dicom_node.ledger.engine import translated
 
 _LOCK: Final = 0x6D72636C6970  # "mrclip"; any number that nobody else takes in the same database
 
@@ -18,10 +19,11 @@ _LOCK: Final = 0x6D72636C6970  # "mrclip"; any number that nobody else takes in 
 def migrate(engine: Engine) -> None:
     """Bring the schema of a database, empty or older, to this version's; two processes may do it at once.
 
-    Raises SettingsError where the database is of a newer version than the program.
+    Raises SettingsError where the database is of a newer version than the program, LedgerUnavailableError where it
+    does not answer.
     """
     config = _config()
-    with engine.begin() as connection:
+    with translated(), engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         config.attributes["connection"] = connection

@@ -1,0 +1,30 @@
+"""URLs of servers: what they must be, and as much of them as may be shown."""
+
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+
+def is_redis_url(url: str) -> bool:
+    """Whether it names a Redis server: redis://HOST…, or rediss:// over TLS."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False
+
+
+def shown_url(url: SecretStr) -> str:
+    """A URL without what is secret in it: its password, and everything after a question mark."""
+    secret = url.get_secret_value()
+    try:
+        parts = urlsplit(secret)
+    except ValueError:
+        return str(url)
+    user, at, where = parts.netloc.rpartition("@")
+    name, colon, _ = user.partition(":")
+    rest = secret.removeprefix(f"{parts.scheme}://{parts.netloc}")
+    if not parts.scheme or "@" in rest:  # a password with a slash in it
+        return str(url)
+    path, mark, _ = rest.partition("?")
+    return f"{parts.scheme}://{name}{colon and ':***'}{at}{where}{path}{mark and '?***'}"

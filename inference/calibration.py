@@ -6,11 +6,11 @@ prediction). A class with fewer than `ENOUGH` series borrows from its group, the
 
 *Series.* The smallest field p-value of a series is no p-value itself, and it cannot fall below 1 / (n + 1), which one
 in every few clean series reaches. So each field's p-value is continued beyond the largest evidence seen in calibration
-by an exponential tail; its negative logarithm is the field's *surprise*, the series statistic is the largest surprise T
-over fields and stacks, and the share of clean series with a T at least as large, (1 + #{T_i >= T}) / (N + 1), is the
-series' p-value G(T). Each T_i is computed against the other series (leave one out), with the tail's scale the same for
-all, so T_i and T are exchangeable up to one series in the scale; where they differ, T_i is the larger, and G is on the
-safe side.
+by an exponential tail; its negative logarithm is the field's *surprise*. The largest one of a stack counts in units of
+what is expected at its distance from what the model knows (`expected`); the series statistic T is the largest of
+these over stacks, and the share of clean series with a T at least as large, (1 + #{T_i >= T}) / (N + 1), is the series'
+p-value G(T). Each T_i is computed against the other series (leave one out), with the tail's scale and the expectation
+the same for all, so T_i and T are exchangeable up to one series in these.
 """
 
 import hashlib
@@ -24,6 +24,8 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from jaxtyping import Float64
+
+from inference.expected import EVEN, Expected, expected
 
 SCHEMA: Final = "mrclip.calibration/1"
 ENOUGH: Final = 99  # series in a class: below, no p-value of 0.01 is possible
@@ -93,7 +95,10 @@ class Reference:
         return -math.log(self.p_value(nats)) + excess / self.spread_nats
 
     def surprise_of_member(self, nats: float) -> float:
-        """The surprise of one of the n against the others, its denominator left as it is for a new one."""
+        """The surprise of evidence of one of the n, the largest it has or less, against the others.
+
+        Its denominator is left as it is for a new series.
+        """
         others = self._at_least(nats) - 1
         excess = nats - self.nats[-2] if others == 0 and len(self.nats) > 1 else 0.0
         return -math.log((1 + others) / (len(self.nats) + 1)) + excess / self.spread_nats
@@ -117,8 +122,9 @@ class Calibration:
 
     provenance: Provenance
     references: Mapping[str, Mapping[str, Reference]]  # by field, then by class, group or all
-    surprises_nats: tuple[float, ...]  # the largest of each series, ascending; 0 where a series had no evidence
+    surprises_nats: tuple[float, ...]  # the largest relative one of each series, ascending; 0 where it had no evidence
     gate_distance: float | None = None  # farther from the reference embeddings is out of domain
+    expected: Expected = EVEN  # what surprises are relative to
 
     def verdict(self, score: FieldScore) -> Verdict | None:
         """p-value and surprise of one field; None where no clean series had evidence on it."""
@@ -129,13 +135,13 @@ class Calibration:
         nats = score.evidence_nats
         return Verdict(p_value=reference.p_value(nats), surprise_nats=reference.surprise(nats), level=level)
 
-    def p_value(self, surprise_nats: float) -> float:
-        """G: the share of clean series whose largest surprise is at least this one, (1 + #) / (N + 1)."""
-        return self._series.p_value(surprise_nats)
+    def p_value(self, surprise_nats: float, distance: float | None = None) -> float:
+        """G: the share of clean series whose largest relative surprise is at least this stack's, (1 + #) / (N + 1)."""
+        return self._series.p_value(self.expected.relative(surprise_nats, distance))
 
-    def score(self, surprise_nats: float) -> float:
+    def score(self, surprise_nats: float, distance: float | None = None) -> float:
         """1 - G, continued beyond the most surprising clean series so that it still tells two surprises apart."""
-        return -math.expm1(-self._series.surprise(surprise_nats))
+        return -math.expm1(-self._series.surprise(self.expected.relative(surprise_nats, distance)))
 
     @cached_property
     def _series(self) -> Reference:
@@ -158,6 +164,7 @@ class Calibration:
             },
             "surprises_nats": self.surprises_nats,
             "gate_distance": self.gate_distance,
+            "expected": asdict(self.expected),
         }
         return (json.dumps(document, separators=(",", ":")) + "\n").encode()
 
@@ -173,8 +180,8 @@ def fit(
     if not series:
         raise CalibrationError("no clean series to calibrate on")
     threshold = None if gate_rate is None else _gate_distance(series, gate_rate)
-    scores = [_scores(stacks, threshold) for stacks in series]
-    worst = [_worst(found) for found in scores]
+    inside = [[stack for stack in stacks if _is_inside(stack, threshold)] for stacks in series]
+    worst = [_worst(score for stack in stacks for score in stack.scores) for stacks in inside]
     pools: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for of_series in worst:
         for (field, key), nats in of_series.items():
@@ -183,14 +190,15 @@ def fit(
         field: {key: Reference(nats=tuple(sorted(found))) for key, found in keys.items()}
         for field, keys in pools.items()
     }
-    surprises = [
-        _largest_surprise(found, of_series, references) for found, of_series in zip(scores, worst, strict=True)
-    ]
+    surprises = [[(_largest_surprise(stack, references), stack.gate_distance) for stack in stacks] for stacks in inside]
+    scale = _expected([found for stacks in surprises for found in stacks])
+    largest = [max((scale.relative(*found) for found in stacks), default=0.0) for stacks in surprises]
     return Calibration(
         provenance=provenance,
         references=references,
-        surprises_nats=tuple(sorted(surprises)),
+        surprises_nats=tuple(sorted(largest)),
         gate_distance=threshold,
+        expected=scale,
     )
 
 
@@ -208,6 +216,7 @@ def read_calibration(document: bytes) -> Calibration:
             },
             surprises_nats=_ascending(content["surprises_nats"]),
             gate_distance=content["gate_distance"],
+            expected=Expected(**content["expected"]) if "expected" in content else EVEN,
         )
     except CalibrationError:
         raise
@@ -237,14 +246,9 @@ def _level(score: FieldScore, references: Mapping[str, Reference]) -> tuple[Leve
     return None
 
 
-def _scores(stacks: Sequence[StackRecord], threshold: float | None) -> list[FieldScore]:
-    """The evidence of a series' stacks, those out of domain left out."""
-    inside = [
-        stack
-        for stack in stacks
-        if threshold is None or stack.gate_distance is None or stack.gate_distance <= threshold
-    ]
-    return [score for stack in inside for score in stack.scores]
+def _is_inside(stack: StackRecord, threshold: float | None) -> bool:
+    """Whether the gate lets a stack through."""
+    return threshold is None or stack.gate_distance is None or stack.gate_distance <= threshold
 
 
 def _worst(scores: Iterable[FieldScore]) -> dict[tuple[str, str], float]:
@@ -257,20 +261,22 @@ def _worst(scores: Iterable[FieldScore]) -> dict[tuple[str, str], float]:
     return worst
 
 
-def _largest_surprise(
-    scores: Iterable[FieldScore],
-    worst: Mapping[tuple[str, str], float],
-    references: Mapping[str, Mapping[str, Reference]],
-) -> float:
-    """The series statistic of one calibration series against the others; 0 without evidence."""
+def _largest_surprise(stack: StackRecord, references: Mapping[str, Mapping[str, Reference]]) -> float:
+    """The largest surprise of a stack of one calibration series against the other series; 0 without evidence."""
     largest = 0.0
-    for score in scores:
-        for level, key in _keys(score):
-            reference = references[score.field][key]
-            if level == "all" or len(reference.nats) >= ENOUGH:
-                largest = max(largest, reference.surprise_of_member(worst[score.field, key]))
-                break
+    for score in stack.scores:
+        found = _level(score, references[score.field])
+        if found is not None:
+            largest = max(largest, found[1].surprise_of_member(score.evidence_nats))
     return largest
+
+
+def _expected(stacks: Sequence[tuple[float, float | None]]) -> Expected:
+    """What is expected at each distance; the same everywhere where too few stacks tell."""
+    known = [(surprise, distance) for surprise, distance in stacks if distance is not None]
+    if len(known) < ENOUGH:
+        return EVEN
+    return expected([surprise for surprise, _ in known], [distance for _, distance in known])
 
 
 def _gate_distance(series: Sequence[Sequence[StackRecord]], rate: float) -> float | None:

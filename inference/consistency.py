@@ -83,7 +83,7 @@ def judge(
     against = model.counterfactuals.log_odds(image, header)
     scores = tuple(_field_score(field, nats, header, group(stack, claim)) for field, nats in against.items())
     evidence = tuple(_evidence(score, header.get(score.field), model.calibration) for score in scores)
-    score, p_value = _worth(evidence, model.calibration)
+    score, p_value = _worth(evidence, model.calibration, distance)
     return Judgement(
         status="read",
         reason=None,
@@ -154,12 +154,14 @@ def _evidence(score: FieldScore, claimed: Value | None, calibration: Calibration
     )
 
 
-def _worth(evidence: Sequence[Evidence], calibration: Calibration | None) -> tuple[float, float | None]:
+def _worth(
+    evidence: Sequence[Evidence], calibration: Calibration | None, distance: float | None
+) -> tuple[float, float | None]:
     """Score and p-value of a stack: of its largest surprise, or without calibration of its largest score."""
     if calibration is None:
         return max((found.score for found in evidence), default=0.0), None
     surprise = max(map(_surprise, evidence), default=0.0)
-    return calibration.score(surprise), calibration.p_value(surprise)
+    return calibration.score(surprise, distance), calibration.p_value(surprise, distance)
 
 
 def _doubts(evidence: Sequence[Evidence], p_value: float | None, alarm_rate: float) -> list[Doubt]:

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, Protocol, cast
 
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
@@ -25,6 +25,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from dicom_node.receive.buffered import BufferedSocket
+from dicom_node.receive.quarantine import StoreRequest
 from dicom_node.receive.reactor import QuickStores, WaitingAssociation, WaitingDul
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,18 @@ class Limits:
         address = ip_address(host)
         mapped = getattr(address, "ipv4_mapped", None) or address  # of IPv4, on a port that takes both
         return any(mapped in network for network in self.calling_hosts[calling_aet])
+
+
+class Service(Protocol):
+    """What is done on associations for every instance, and at their end; the rest is handlers."""
+
+    def store(self, request: StoreRequest, association: Association) -> int:
+        """Take in what an association sends; the status that answers it."""
+        ...
+
+    def ended(self, association: Association) -> None:
+        """An association that was on a connection is over, and so is that."""
+        ...
 
 
 class Connection:
@@ -185,11 +198,11 @@ class GuardedServer(ThreadedAssociationServer):
         handlers: Sequence[Handler],
         connections: Connections,
         ssl_context: ssl.SSLContext | None,
-        ended: Callable[[Association], None],
+        service: Service,
     ) -> None:
-        """`ended` hears of every association that was on a connection, once that is over."""
+        """`handlers` and `service` say what is done on associations."""
         self.limits = connections.limits
-        self.ended = ended
+        self.service = service
         self.connections = connections
         self._admitted: dict[socket.socket, Connection] = {}
         super().__init__(
@@ -263,6 +276,7 @@ class GuardedHandler(RequestHandler):
         # Its class is named inside the function that makes it. The provider is another one, so it needs its timers.
         association.__class__ = WaitingAssociation
         association.dul = WaitingDul(association)
+        cast("WaitingAssociation", association).store = self._guarded.service.store
         association.acse_timeout, association.network_timeout = self.ae.acse_timeout, self.ae.network_timeout
         limits = self._guarded.limits
         association.dimse = BoundedMessages(association, limits)
@@ -278,7 +292,7 @@ class GuardedHandler(RequestHandler):
         evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
         association.start()
         association.join()
-        self._guarded.ended(association)
+        self._guarded.service.ended(association)
 
     def _requested(self, event: evt.Event) -> None:
         host, request = self._connection.host, cast("A_ASSOCIATE", event.assoc.requestor.primitive)

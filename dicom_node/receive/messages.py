@@ -3,6 +3,8 @@
 What these functions do not know they leave to pynetdicom: they return None then.
 """
 
+from dataclasses import dataclass
+from io import BytesIO
 from struct import Struct, pack
 from typing import Any, Final, cast
 
@@ -19,6 +21,7 @@ _DATA_PDU: Final = Struct(">BBLLB")  # P-DATA-TF with one item (PS3.8 9.3.5)
 _ITEM: Final = Struct(">LB")
 _ELEMENT: Final = Struct("<HHL")  # implicit VR little endian (PS3.7 6.3.1)
 _SHORT: Final = Struct("<H")
+_ANSWER: Final = Struct("<HHLHHHLHHHLHHHLH")  # four elements of a short
 _NO_DATA_SET: Final = 0x0101
 _STORE_REQUEST: Final = 0x0001
 # The elements of a C-STORE request (PS3.7 9.3.1.1) without those that only a C-MOVE adds.
@@ -46,8 +49,18 @@ def data_pdu(context: int, value: bytes) -> bytes:
     return _DATA_PDU.pack(0x04, 0, len(value) + 5, len(value) + 1, context) + value
 
 
-def store_request(command: memoryview, context: int) -> C_STORE | None:
-    """A C-STORE request by its command set, still without its data set; None where it is none, or says more or less."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreCommand:
+    """What the command set of a C-STORE request says (PS3.7 9.3.1.1)."""
+
+    message_id: int
+    priority: int
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+def store_command(command: memoryview) -> StoreCommand | None:
+    """A command set, where it is that of a C-STORE request; None where it is not, or says more or less."""
     values = _elements(command)
     if values is None or tuple(values) != _REQUEST:
         return None
@@ -60,31 +73,33 @@ def store_request(command: memoryview, context: int) -> C_STORE | None:
         return None
     if priority > 2:
         return None
+    return StoreCommand(message_id=message_id, priority=priority, sop_class_uid=sop_class, sop_instance_uid=instance)
+
+
+def store_request(command: StoreCommand, context: int, data_set: BytesIO) -> C_STORE:
+    """The request as pynetdicom makes it."""
     request = C_STORE()
-    request.MessageID, request.Priority = message_id, priority
+    request.MessageID, request.Priority, request.DataSet = command.message_id, command.priority, data_set
     # The setters would look for the form of a UID once more, in the slow way.
     private = cast("Any", request)
-    private._affected_sop_class_uid, private._affected_sop_instance_uid = sop_class, instance  # noqa: SLF001
+    private._affected_sop_class_uid = UID(command.sop_class_uid, config.IGNORE)  # noqa: SLF001
+    private._affected_sop_instance_uid = UID(command.sop_instance_uid, config.IGNORE)  # noqa: SLF001
     private._context_id = context  # noqa: SLF001
     return request
 
 
-def store_response(primitive: object) -> bytes | None:
-    """The command set of a C-STORE response (PS3.7 9.3.1.2); None where it is none, or says more."""
-    if not isinstance(primitive, C_STORE) or primitive.MessageIDBeingRespondedTo is None or primitive.Status is None:
-        return None
-    if primitive.AffectedSOPClassUID is None or primitive.AffectedSOPInstanceUID is None:
-        return None
-    if getattr(primitive, "ErrorComment", None) or getattr(primitive, "OffendingElement", None):
-        return None
+def store_response(command: StoreCommand, status: int) -> bytes:
+    """The command set of the response to a C-STORE request (PS3.7 9.3.1.2)."""
     elements = b"".join(
         (
-            _uid_element(0x0002, str(primitive.AffectedSOPClassUID)),
-            pack("<HHLH", 0, 0x0100, 2, 0x8001),  # Command Field: C-STORE-RSP
-            pack("<HHLH", 0, 0x0120, 2, primitive.MessageIDBeingRespondedTo),
-            pack("<HHLH", 0, 0x0800, 2, _NO_DATA_SET),
-            pack("<HHLH", 0, 0x0900, 2, primitive.Status),
-            _uid_element(0x1000, str(primitive.AffectedSOPInstanceUID)),
+            _uid_element(0x0002, command.sop_class_uid),
+            _ANSWER.pack(
+                *(0, 0x0100, 2, 0x8001),  # Command Field: C-STORE-RSP
+                *(0, 0x0120, 2, command.message_id),
+                *(0, 0x0800, 2, _NO_DATA_SET),
+                *(0, 0x0900, 2, status),
+            ),
+            _uid_element(0x1000, command.sop_instance_uid),
         )
     )
     return pack("<HHLL", 0, 0, 4, len(elements)) + elements
@@ -106,9 +121,9 @@ def _elements(command: memoryview) -> dict[int, memoryview] | None:
     return values
 
 
-def _uid(value: memoryview) -> UID | None:
+def _uid(value: memoryview) -> str | None:
     text = bytes(value).rstrip(b"\x00").decode("ascii", "replace")
-    return UID(text, config.IGNORE) if is_uid(text) else None
+    return text if is_uid(text) else None
 
 
 def _uid_element(element: int, uid: str) -> bytes:

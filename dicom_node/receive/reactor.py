@@ -2,8 +2,9 @@
 
 pynetdicom runs two threads an association, each in a loop with a sleep of 1 ms: an instance waits in both, and idle
 associations keep a processor busy. What is replaced of it here: the waiting in `DULServiceProvider` (its loop, its
-state machine and its queues stay), `Association._run_reactor`, and for responses to C-STORE, which are built for every
-instance, `DIMSEServiceProvider.send_msg`. Each gives what the stock class gives; the tests compare them.
+state machine and its queues stay), `Association._run_reactor`, and for a plain C-STORE the way from the PDU to the
+response, where pynetdicom builds and checks several objects for each. Each gives what the stock class gives; the tests
+compare them.
 """
 
 # pynetdicom's own annotations leave some types open.
@@ -14,25 +15,39 @@ import select
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, Final, cast
 
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.sop_class import uid_to_service_class
 
 from dicom_node.receive.buffered import BufferedSocket
-from dicom_node.receive.messages import COMMAND, COMMAND_LAST, LAST, data_pdu, store_request, store_response
+from dicom_node.receive.messages import (
+    COMMAND,
+    COMMAND_LAST,
+    LAST,
+    StoreCommand,
+    data_pdu,
+    store_command,
+    store_request,
+    store_response,
+)
+from dicom_node.receive.quarantine import StoreRequest
 
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 0.1  # how late a timer may be noticed
 _ESTABLISHED: Final = "Sta6"  # data transfer (PS3.8 9.2.1)
-_PDU_OVERHEAD_BYTES: Final = 6  # that a fragment adds to the value, of what the peer allows
+_LONGEST_ANSWER_BYTES: Final = 512  # that a response to C-STORE may take: two UIDs and less than 100 bytes
+_HANDLER_FAILED: Final = 0xC211  # what pynetdicom answers where a handler raises
 
 
 class WaitingDul(DULServiceProvider):
@@ -87,11 +102,11 @@ class WaitingDul(DULServiceProvider):
         self._happened.wait(_LOOK_S)
         self._happened.clear()  # before the queues are looked at, so that nothing is missed
 
-    def serve_here(self, request: C_STORE, context_id: int) -> bool:
+    def serve_here(self, store: "Store") -> bool:
         """Serve a request on this thread; False where it is for the association's own."""
         self.is_serving = True
         try:
-            return cast("WaitingAssociation", self.assoc).serve_if_idle(request, context_id)
+            return cast("WaitingAssociation", self.assoc).serve_if_idle(store)
         finally:
             self._idle_timer.restart()
             self.is_serving = False
@@ -170,6 +185,7 @@ class WaitingAssociation(Association):
     """Serves one request after the other, asleep in between."""
 
     is_idle = False  # it has nothing to serve, and takes nothing from the queue until it says otherwise
+    store: Callable[[StoreRequest, Association], int]  # the status of a request
 
     def _run_reactor(self) -> None:
         self._is_paused = False
@@ -188,14 +204,34 @@ class WaitingAssociation(Association):
                 self.kill()
                 return
 
-    def serve_if_idle(self, request: C_STORE, context_id: int) -> bool:
-        """Serve a request on the calling thread, if nothing goes before it and it can be served at all."""
-        context = self._accepted_cx.get(context_id)
-        if context is None or context.abstract_syntax != request.AffectedSOPClassUID:
+    def serve_if_idle(self, store: "Store") -> bool:
+        """Serve a request on the calling thread, if nothing goes before it and nothing about it is special."""
+        command, context = store.command, self._accepted_cx.get(store.context)
+        if (
+            context is None
+            or context.abstract_syntax != command.sop_class_uid
+            or not _is_storage(command.sop_class_uid)
+        ):
             return False
         if not self.is_idle or self.dimse.msg_queue.queue or not self._reactor_checkpoint.is_set():
             return False
-        self._serve_request(request, context_id)
+        if self._sent_release or 0 < self.requestor.maximum_length < _LONGEST_ANSWER_BYTES:
+            return False
+        self.dimse.cancel_req = {}
+        request = StoreRequest(
+            sop_class_uid=command.sop_class_uid,
+            sop_instance_uid=command.sop_instance_uid,
+            transfer_syntax_uid=str(context.transfer_syntax[0]),
+            data_set=store.data_set.getbuffer(),
+            calling_aet=self.requestor.ae_title,
+        )
+        try:
+            status = self.store(request, self)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the stock class too answers and goes on
+            log.error("a request to store is not served", extra={"reason": type(error).__name__})
+            status = _HANDLER_FAILED
+        if self.is_established:
+            cast("QuickStores", self.dimse).answer(store, status)
         return True
 
     def _has_ended(self) -> bool:
@@ -221,7 +257,7 @@ class QuickStores(DIMSEServiceProvider):
 
     def __init__(self, association: Association) -> None:
         super().__init__(association)
-        self._store: _Store | None = None  # the request that is coming in
+        self._store: Store | None = None  # the request that is coming in
 
     @property
     def is_between(self) -> bool:
@@ -246,51 +282,51 @@ class QuickStores(DIMSEServiceProvider):
                 self._finish()
                 return  # as pynetdicom does: it does not look for another message in the same PDU
 
-    def send_msg(self, primitive: Any, context_id: int) -> None:
-        """Send a message."""
-        command = store_response(primitive)
-        largest = self.maximum_pdu_size
-        if command is None or 0 < largest < len(command) + _PDU_OVERHEAD_BYTES:
-            super().send_msg(primitive, context_id)
-            return
-        value = COMMAND_LAST + command
-        if cast("WaitingDul", self.dul).send_now(context_id, value):
+    def answer(self, store: "Store", status: int) -> None:
+        """Send the response to a request."""
+        value = COMMAND_LAST + store_response(store.command, status)
+        if cast("WaitingDul", self.dul).send_now(store.context, value):
             return
         data = P_DATA()
-        data.presentation_data_value_list = cast("Any", [[context_id, value]])
+        data.presentation_data_value_list = cast("Any", [[store.context, value]])
         self.dul.send_pdu(data)
 
-    def _begun(self, first: tuple[int, Any]) -> "_Store | None":
+    def _begun(self, first: tuple[int, Any]) -> "Store | None":
         """The request that begins with this fragment; None where it is another message, or somebody listens to all."""
         context, value = first
         if value[0] & (COMMAND | LAST) != COMMAND | LAST or self.assoc.get_handlers(evt.EVT_DIMSE_RECV):
             return None
-        request = store_request(memoryview(value)[1:], context)
-        if request is None:
+        command = store_command(memoryview(value)[1:])
+        if command is None:
             return None
-        return _Store(context=context, command=bytes(value), request=request, data_set=BytesIO())
+        return Store(context=context, fragment=bytes(value), command=command, data_set=BytesIO())
 
     def _finish(self) -> None:
-        store, self._store = cast("_Store", self._store), None
-        store.request.DataSet = store.data_set
-        if not cast("WaitingDul", self.dul).serve_here(store.request, store.context):
-            self.msg_queue.put((store.context, store.request))
+        store, self._store = cast("Store", self._store), None
+        if not cast("WaitingDul", self.dul).serve_here(store):
+            self.msg_queue.put((store.context, store_request(store.command, store.context, store.data_set)))
 
     def _leave(self, rest: "list[tuple[int, Any]]") -> None:
         """Let pynetdicom go on with a message from its beginning."""
-        store, self._store = cast("_Store", self._store), None
+        store, self._store = cast("Store", self._store), None
         begun = b"\x00" + store.data_set.getvalue()
-        for values in ([(store.context, store.command)], [(store.context, begun)], rest):
+        for values in ([(store.context, store.fragment)], [(store.context, begun)], rest):
             data = P_DATA()
             data.presentation_data_value_list.extend((context, bytes(value)) for context, value in values)
             super().receive_primitive(data)
 
 
 @dataclass(kw_only=True, slots=True)
-class _Store:
+class Store:
     """A request to store whose data set is coming in."""
 
     context: int
-    command: bytes  # the fragment that it began with
-    request: C_STORE
+    fragment: bytes  # that it began with
+    command: StoreCommand
     data_set: BytesIO
+
+
+@lru_cache
+def _is_storage(sop_class_uid: str) -> bool:
+    """Whether pynetdicom takes the class for one of those that are stored: it looks through lists."""
+    return uid_to_service_class(sop_class_uid) is StorageServiceClass

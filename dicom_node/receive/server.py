@@ -141,7 +141,7 @@ class StorageService:
             handlers=self._handlers(),
             connections=connections,
             ssl_context=self._ssl_context,
-            ended=self._ended,
+            service=self,
         )
 
     def _entity(self) -> ApplicationEntity:
@@ -165,22 +165,21 @@ class StorageService:
         more = [] if self._commitment is None else self._commitment.handlers()
         return [(evt.EVT_C_STORE, self._store), *more]
 
-    def _store(self, event: evt.Event) -> int:
-        """Answer a C-STORE request."""
+    def store(self, request: StoreRequest, association: Association) -> int:
+        """Answer a request to store."""
         begun = time.monotonic()
         try:
-            taken = self._intake.take(_request(event))
+            taken = self._intake.take(request)
         except NodeError as error:
-            status = _CANNOT_UNDERSTAND if error.status is None else error.status
-            log.warning("instance not taken", extra={"status": f"{status:04X}", "reason": str(error)})
-            return status
+            return _refused(error)
         series = taken.series_instance_uid
-        self._senders.seen(event.assoc, series)
+        self._senders.seen(association, series)
         log.debug("instance taken", extra={"series_uid": series, "seconds": round(time.monotonic() - begun, 4)})
         conflict = taken.stored.arrival == "conflict"
         return _DUPLICATE if conflict and self._settings.duplicates == "refuse" else SUCCESS
 
-    def _ended(self, association: Association) -> None:
+    def ended(self, association: Association) -> None:
+        """An association is over: what nobody sends any more is due soon."""
         series = self._senders.ended(association)
         if not series:
             return
@@ -188,6 +187,21 @@ class StorageService:
             self._intake.released(series)
         except NodeError as error:  # they are due all the same, when they have been quiet for longer
             log.warning("series not released", extra={"count": len(series), "reason": str(error)})
+
+    def _store(self, event: evt.Event) -> int:
+        """Answer a C-STORE request that the reactor left to pynetdicom."""
+        try:
+            request = _request(event)
+        except NodeError as error:
+            return _refused(error)
+        return self.store(request, event.assoc)
+
+
+def _refused(error: NodeError) -> int:
+    """The status of an instance that is not taken."""
+    status = _CANNOT_UNDERSTAND if error.status is None else error.status
+    log.warning("instance not taken", extra={"status": f"{status:04X}", "reason": str(error)})
+    return status
 
 
 def _valid_uid(uid: UID) -> tuple[bool, str]:

@@ -20,7 +20,7 @@ from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.receive.buffered import BufferedSocket
-from dicom_node.receive.messages import data_pdu, fragments, store_request
+from dicom_node.receive.messages import data_pdu, fragments, store_command, store_request
 from dicom_node.receive.server import _valid_uid
 
 UIDS = some.from_regex(r"[1-9][0-9]{0,8}(\.[1-9][0-9]{0,8}){1,6}", fullmatch=True).filter(lambda uid: len(uid) <= 64)
@@ -54,9 +54,9 @@ def stock(encoded: bytes, context: int) -> Any:
 @given(uid=UIDS, message_id=WORDS, priority=some.integers(0, 2), context=some.integers(1, 255))
 def test_a_request_is_what_pynetdicom_makes_of_it(uid: str, message_id: int, priority: int, context: int):
     encoded = command(AffectedSOPInstanceUID=uid, MessageID=message_id, Priority=priority)
-    ours, theirs = store_request(memoryview(encoded), context), stock(encoded, context)
-    assert ours is not None
-    ours.DataSet = theirs.DataSet
+    said, theirs = store_command(memoryview(encoded)), stock(encoded, context)
+    assert said is not None
+    ours = store_request(said, context, theirs.DataSet)
     known = vars(theirs)
     assert {name: value for name, value in vars(ours).items() if value is not None} == {
         name: value for name, value in known.items() if value is not None
@@ -82,7 +82,7 @@ def test_a_request_is_what_pynetdicom_makes_of_it(uid: str, message_id: int, pri
     ids=["moved", "letter", "dots", "priority", "no data set", "cut", "twice", "no length", "empty", "one byte"],
 )
 def test_what_is_not_plain_is_left_to_pynetdicom(encoded: bytes):
-    assert store_request(memoryview(encoded), 1) is None
+    assert store_command(memoryview(encoded)) is None
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of what it is asked about
@@ -93,12 +93,9 @@ def test_what_is_said_of_a_uid_is_what_pynetdicom_says(uid: str):
 
 
 def test_another_message_is_left_to_pynetdicom():
-    assert (
-        store_request(
-            memoryview(command().replace(b"\x00\x01\x02\x00\x00\x00\x01\x00", b"\x00\x01\x02\x00\x00\x00\x30\x00")), 1
-        )
-        is None
-    )
+    another = command().replace(b"\x00\x01\x02\x00\x00\x00\x01\x00", b"\x00\x01\x02\x00\x00\x00\x30\x00")
+    assert another != command()
+    assert store_command(memoryview(another)) is None
     assert C_ECHO().MessageID is None
 
 

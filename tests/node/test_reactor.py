@@ -20,7 +20,8 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotific
 from pynetdicom.presentation import build_context
 
 from dicom_factory import mr_image
-from dicom_node.receive.messages import store_response
+from dicom_node.receive.intake import Intake
+from dicom_node.receive.messages import StoreCommand, store_response
 from dicom_node.receive.part10 import IMPLEMENTATION_VERSION_NAME
 from dicom_node.receive.reactor import WaitingDul
 from dicom_node.receive.storage_classes import presentation_contexts
@@ -194,15 +195,32 @@ def test_the_answer_to_a_store_has_the_bytes_of_the_stock_one(status: int, uid: 
     (data,) = message.encode_msg(1, 16384)
     ((context, value),) = data.presentation_data_value_list
     assert context == 1
-    assert b"\x03" + (store_response(response) or b"") == value
+    command = StoreCommand(message_id=65535, priority=0, sop_class_uid=MRImageStorage, sop_instance_uid=uid)
+    assert b"\x03" + store_response(command, status) == value
 
 
-def test_an_answer_that_says_more_is_left_to_the_stock_class():
-    response = C_STORE()
-    response.MessageIDBeingRespondedTo, response.Status = 1, 0xC000
-    response.AffectedSOPClassUID, response.AffectedSOPInstanceUID = MRImageStorage, "1.2.3"
-    response.ErrorComment = "why"
-    assert store_response(response) is None
+def test_a_handler_that_fails_is_answered_as_by_the_stock_class(
+    receiver: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def fail(*_: object) -> int:
+        raise ValueError("Doe^Jane")
+
+    node = receiver()
+    stock = AE(ae_title="MRCLIP")
+    stock.supported_contexts = presentation_contexts("refuse")
+    server = stock.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, fail)])
+    monkeypatch.setattr(Intake, "take", fail)
+    parts = [(request(), 1), (in_one(*ONE), 1), (in_one(*TWO), 1), (RELEASE, 1)]
+    try:
+        answers = [said(port, *parts) for port in (node.port, server.server_address[1])]
+    finally:
+        server.shutdown()
+    ours, theirs = (answer[6 + int.from_bytes(answer[2:6], "big") :] for answer in answers)  # behind the acceptance
+    assert ours == theirs
+    assert b"\x00\x09\x02\x00\x00\x00\x11\xc2" in ours  # Status (0000,0900)
+    mine = [record for record in caplog.records if record.name.startswith("dicom_node")]
+    assert "a request to store is not served" in {record.message for record in mine}
+    assert not any("Doe" in str(vars(record)) for record in mine)
 
 
 def test_nobody_sleeps_between_instances_that_are_there(receiver: Start, monkeypatch: pytest.MonkeyPatch):

@@ -25,7 +25,7 @@ from inference.identifiers import SeriesInstanceUid, SopInstanceUid
 
 log = logging.getLogger(__name__)
 
-_GATHER_S: Final = 0.05  # rows wait so long for others, where nobody waits for them
+_GATHER_S: Final = 0.2  # rows wait so long for others, where nobody waits for them
 _RECENT_S: Final = 1.0  # a series that was recorded so long ago need not be waited for
 _RETRY_S: Final = 0.2  # until the ledger is asked again that did not answer
 _MOST_WAITING: Final = 1000  # rows that nobody waits for

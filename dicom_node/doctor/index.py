@@ -115,6 +115,13 @@ def _late(ledger: Ledger, now: datetime) -> Iterator[Check]:
             )
         else:
             yield ok(f"{work} work", "none is late")
+    for destination, since in ledger.undelivered_since().items():  # one that is tried again is due only later
+        if now - since > _LATE:
+            yield warning(
+                f"reports for {destination}",
+                f"the oldest has waited for {_minutes(now - since)}",
+                f"Destination {destination} does not accept it: the page of its series says why.",
+            )
 
 
 def _missing(settings: Settings) -> Check:

@@ -77,3 +77,13 @@ class Progress(LedgerPart):
                     statement = select(func.count()).where(waiting, of == priority, at <= now)
                     counts[work, priority] = session.scalars(statement).one()
         return counts
+
+    def undelivered_since(self) -> dict[str, datetime]:
+        """By destination since when the oldest report waits that it has not accepted, however often it was tried."""
+        waiting = (
+            select(DeliveryOrder.destination, func.min(DeliveryOrder.created_at))
+            .where(DeliveryOrder.state.in_(("pending", "sending", "committing")))
+            .group_by(DeliveryOrder.destination)
+        )
+        with self._transactions.read() as session:
+            return dict(session.execute(waiting).all())

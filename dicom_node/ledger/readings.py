@@ -171,8 +171,8 @@ class Readings(LedgerPart):
                 row.priority = LIVE
             return True
 
-    def reread(self, reader_digest: str, *, now: datetime, limit: int) -> int:
-        """Make at most `limit` series due later, newest first, that another reader read or failed at; how many."""
+    def reread(self, reader_digest: str, *, now: datetime, limit: int) -> list[SeriesInstanceUid]:
+        """Make at most `limit` series due later, newest first, that another reader read or failed at; which."""
         outdated = (
             select(Series)
             .where(Series.state.in_(("read", "answered", "quarantined")))
@@ -186,7 +186,7 @@ class Readings(LedgerPart):
             for row in rows:
                 _end(row, "reader-changed", due_at=now)
                 row.priority = LATER
-            return len(rows)
+            return [SeriesInstanceUid(row.series_uid) for row in rows]
 
 
 def _held(session: Session, job: Job) -> Series | None:

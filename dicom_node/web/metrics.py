@@ -28,6 +28,7 @@ from inference.read import Reader
 COUNT_EVERY_S: Final = 30.0
 # Something may get into the ledger a little after the time it says: workers' clocks differ, transactions wait.
 _LATE_S: Final = 120.0
+_Counted = tuple[Counts, dict[tuple[Work, Priority], int], int, dict[str, datetime]]
 Row = TypeVar("Row", FinishedReading, MadeDelivery)
 _SECONDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60, 90, 120, 300, 600, 1800, 3600)
 
@@ -194,7 +195,7 @@ class _ReaderFigure(Collector):
 class _LedgerFigures(Collector):
     def __init__(self, ledger: Ledger, quarantine: Quarantine, clock: Callable[[], datetime]) -> None:
         self._ledger, self._quarantine, self._clock = ledger, quarantine, clock
-        self._counted: tuple[float, Counts, dict[tuple[Work, Priority], int], int] | None = None
+        self._counted: tuple[float, _Counted] | None = None
         self._turn = threading.Lock()
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
@@ -203,7 +204,7 @@ class _LedgerFigures(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The families, counted now or a moment ago."""
-        counts, due, files = self._counts()
+        counts, due, files, undelivered = self._counts()
         series = GaugeMetricFamily("mrclip_series", "Series in the ledger by state", labels=["state"])
         for state, count in counts.series.items():
             series.add_metric([state], count)
@@ -224,11 +225,20 @@ class _LedgerFigures(Collector):
         for work, since in self._ledger.oldest_due(now).items():
             waiting.add_metric([work], 0.0 if since is None else (now - since).total_seconds())
         yield waiting
+        owed = GaugeMetricFamily(
+            "mrclip_oldest_undelivered_age_seconds",
+            "How long the oldest report waits that a destination has not accepted",
+            labels=["destination"],
+        )
+        for destination, since in undelivered.items():
+            owed.add_metric([destination], _seconds(since, now))
+        yield owed
 
-    def _counts(self) -> tuple[Counts, dict[tuple[Work, Priority], int], int]:
+    def _counts(self) -> _Counted:
         with self._turn:
             now_s = time.monotonic()
             if self._counted is None or now_s - self._counted[0] >= COUNT_EVERY_S:
                 due = self._ledger.due_counts(self._clock())
-                self._counted = now_s, self._ledger.counts(), due, self._quarantine.count()
-            return self._counted[1:]
+                counted = self._ledger.counts(), due, self._quarantine.count(), self._ledger.undelivered_since()
+                self._counted = now_s, counted
+            return self._counted[1]

@@ -1,5 +1,6 @@
 """Which reader reads next: the bundle that the settings name, taken up anew when a registry's ACTIVE changes."""
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from inference.manifest import MANIFEST, BundleError
 from inference.model import Model, load_model
 from inference.read import Reader
 from inference.registry import ActiveBundle, Registry, RegistryError
+
+log = logging.getLogger(__name__)
 
 # What is wrong with a bundle, a registry, a calibration, or the settings that name them.
 READER_ERRORS: Final = (SettingsError, BundleError, RegistryError, CalibrationError, BackendMissing, CudaError)
@@ -50,6 +53,7 @@ class Readers:
             key = (None if bundle is None else bundle.sha256, _changed(self._calibration))
             if self._made is None or self._made[0] != key:
                 self._made = (key, self._make(bundle))
+                _say(bundle, self._made[1])
             return self._made[1]
 
     def _make(self, bundle: Bundle | None) -> Reader:
@@ -57,6 +61,12 @@ class Readers:
             return Reader(model=None, alarm_rate=self._alarm_rate)
         calibration = _site_calibration(self._calibration, bundle)
         return Reader(model=self._load(bundle, calibration=calibration), alarm_rate=self._alarm_rate)
+
+
+def _say(bundle: Bundle | None, reader: Reader) -> None:
+    """All nodes and workers of a ledger must say the same digest."""
+    name = "rules alone" if bundle is None else f"{bundle.manifest.name} {bundle.manifest.version}"
+    log.info("reads with %s", name, extra={"reader_digest": reader.digest})
 
 
 class FixedBundle:

@@ -185,6 +185,17 @@ def test_what_was_given_up_is_counted(tmp_path: Path, ledger: Ledger) -> None:
     ledger.finish(job, outcome, now=NOW)
     delivery = ledger.claim_delivery(ledger.due_deliveries(NOW, 1)[0], owner="w", now=NOW, lease_s=60)
     assert delivery is not None
+    later = NOW + timedelta(minutes=20)
+    ledger.delivery_failed(delivery, "status 0xA700", now=NOW, retry_at=later + timedelta(minutes=1))
+    found = by_name(check_ledger(settings(tmp_path), later))
+    assert (found["delivery work"].state, found["reports for pacs"].state) == ("ok", "warning")
+    assert "20 min" in found["reports for pacs"].message
+
+    delivery = ledger.claim_delivery(
+        ledger.due_deliveries(later + timedelta(minutes=2), 1)[0],
+        owner="w", now=later + timedelta(minutes=2), lease_s=60,
+    )  # fmt: skip
+    assert delivery is not None
     ledger.delivery_failed(delivery, "status 0xA900", now=NOW, retry_at=None)
     check = by_name(check_ledger(settings(tmp_path), NOW))["deliveries"]
     assert (check.state, "replay" in str(check.advice)) == ("warning", True)

@@ -74,7 +74,7 @@ def test_an_archived_instance_of_a_series_that_was_answered_can_wait(ledger: Led
 def test_what_another_reader_read_can_wait_until_somebody_asks_for_it(ledger: Ledger):
     receive(ledger, NEW, LIVE)
     read(ledger, NEW)
-    assert ledger.reread("another", now=at(1), limit=9) == 1
+    assert len(ledger.reread("another", now=at(1), limit=9)) == 1
     assert due(ledger, 1) == {LIVE: [], LATER: [NEW]}
     ledger.request(NEW, now=at(2))
     assert due(ledger, 2) == {LIVE: [NEW], LATER: []}

@@ -91,7 +91,7 @@ def test_answered_series_go_when_they_are_old_and_what_was_read_of_them_stays(no
     assert record is not None
     assert (len(record.reports), record.summary.contrast) == (1, "T1")
     assert not node.ledger.request(SeriesInstanceUid("1.2.3"), now=day(8))
-    assert node.ledger.reread("r2", now=day(8), limit=9) == 0
+    assert len(node.ledger.reread("r2", now=day(8), limit=9)) == 0
     assert node.remover.run(day(99)) == Removed()
 
 

@@ -150,3 +150,33 @@ def test_reading_ahead_gives_every_pdu_once_and_in_order(pdus: list[tuple[int, i
     writer.join()
     near.close()
     far.close()
+
+
+def test_what_the_peer_takes_late_is_sent_whole():
+    near, far = socket.socketpair()
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    writer = BufferedSocket(Association(AE(), "acceptor"), near, longest_pdu_bytes=1 << 20, timeout_s=10)
+    whole, taken = bytes(range(256)) * 4000, b""
+    thread = threading.Thread(target=writer.send, args=(whole,))
+    thread.start()
+    while len(taken) < len(whole):
+        taken += far.recv(5000)
+    thread.join()
+    assert taken == whole
+    assert events(writer) == ["Evt5"]  # transport connection indication (PS3.8 9.2.3), from the beginning
+    near.close()
+    far.close()
+
+
+def test_a_peer_that_takes_nothing_is_given_up():
+    near, far = socket.socketpair()
+    writer = BufferedSocket(Association(AE(), "acceptor"), near, longest_pdu_bytes=1 << 20, timeout_s=0.05)
+    writer.send(bytes(1 << 22))
+    assert events(writer) == ["Evt5", "Evt17"]  # transport connection closed
+    near.close()
+    far.close()
+
+
+def events(link: BufferedSocket) -> list[str]:
+    """What the state machine is to hear."""
+    return list(link.event_queue.queue)

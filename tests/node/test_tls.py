@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 from pynetdicom import AE, evt
@@ -81,7 +82,8 @@ def dcmtk(name: str, port: int, *arguments: object) -> int:
 @pytest.mark.parametrize("minimum", ["1.2", "1.3"])
 def test_dcmtk_sends_with_a_certificate(receiver: Start, tmp_path: Path, pki: Pki, minimum: str):
     node = receiver(tls=server(pki, minimum_version=minimum))
-    image = mr_image()
+    # Several PDUs of several TLS records each, so that half of one may be all there is.
+    image = mr_image(pixels=np.arange(400 * 400, dtype=np.uint16).reshape(400, 400))
     path = write(image, tmp_path / "image.dcm")
     credentials = ["+tls", pki.key("scanner"), pki.certificate("scanner"), "+cf", pki.ca]
     assert dcmtk("storescu", node.port, *credentials, "localhost", node.port, path) == 0

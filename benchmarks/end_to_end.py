@@ -182,7 +182,7 @@ def keep(direct: dict[str, float], measured: Sequence[Measured], size: int) -> N
         "parts_ms": {part: round(1000 * seconds, 1) for part, seconds in direct.items()},
         "setups": {
             one.setup.name: {
-                "series_per_s": round(one.rate, 2),
+                "series_per_s": round(one.rate, 4),
                 "received_per_s": round(len(one.burst) * SLICES / one.sent_s),
                 "half_ms": round(1000 * statistics.median(one.whole_s)),
                 "p95_ms": round(1000 * p95(one.whole_s)),

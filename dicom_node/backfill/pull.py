@@ -17,6 +17,7 @@ from dicom_node.deliver import back_off
 from dicom_node.errors import NodeError, RefusedInstanceError
 from dicom_node.ledger.records import LATER
 from dicom_node.ledger.store import Ledger
+from dicom_node.logs import Trouble
 from dicom_node.receive.intake import Intake
 from dicom_node.receive.quarantine import StoreRequest
 from dicom_node.receive.spool import Spool
@@ -70,6 +71,7 @@ class Backfill:
         self._archive, self._intake, self._ledger, self._spool = archive, intake, ledger, spool
         self._manners, self._stop = manners, stop
         self._next_s = time.monotonic()
+        self._behind = Trouble(log, "back-fill waits: so many series are still to be read", over="back-fill goes on")
 
     def run(
         self, days: Iterable[date], *, clock: Callable[[], datetime], advance: Callable[[str, int], None]
@@ -140,7 +142,9 @@ class Backfill:
         """Return when the pace allows another series and the node is not behind."""
         self._pause(self._next_s - time.monotonic())
         while len(self._ledger.due(clock(), self._manners.ahead, priority=LATER)) >= self._manners.ahead:
+            self._behind.goes_on(count=self._manners.ahead)
             self._pause(_LOOK_AGAIN_S)
+        self._behind.ended()
         self._next_s = max(self._next_s, time.monotonic()) + 60 / self._manners.per_minute
 
     def _patiently(self, ask: Callable[[], T]) -> T:

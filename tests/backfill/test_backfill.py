@@ -125,7 +125,9 @@ def test_what_passes_is_asked_again_and_what_does_not_fails_one_series(place: Pl
     assert place.pull(archive) == Pulled(series=1, instances=3, known=1)
 
 
-def test_it_waits_while_too_much_waits_to_be_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_waits_while_too_much_waits_to_be_read_and_says_so(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     archive, due = Twin(study(DAY, 1), study(DAY, 2)), place.ledger.due
 
     def watched(*arguments: Any, **options: Any) -> Any:
@@ -136,6 +138,9 @@ def test_it_waits_while_too_much_waits_to_be_read(place: Place, monkeypatch: pyt
 
     monkeypatch.setattr(place.ledger, "due", watched)
     assert place.pull(archive, ahead=1) == Pulled(series=1, instances=3)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "back-fill waits: so many series are still to be read"
+    ]
 
 
 @pytest.mark.peer("Orthanc")

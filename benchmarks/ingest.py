@@ -28,8 +28,7 @@ from peers import free_port, listens, program, running
 
 SIDES_PX = {"132 KB": 256, "512 KB": 511}
 ASSOCIATIONS = (1, 4)
-INSTANCES = 80  # an association
-REPEATS = 5
+RUNS = ((80, 5), (300, 3))  # instances an association, and how often: a series, and a study in one go
 RECEIVER = Path(__file__).parent.parent / "tests" / "node" / "receiving_process.py"
 Sink = tuple[int, str]  # port and AE title
 Column = tuple[str, int]  # size and associations
@@ -192,8 +191,8 @@ def table(title: str, rows: dict[str, list[str]]) -> None:
     print()
 
 
-def main(instances: int = INSTANCES, repeats: int = REPEATS) -> None:
-    """Print the tables."""
+def main(instances: int, repeats: int) -> None:
+    """Print the tables of one run."""
     names = list(sinks(len(os.sched_getaffinity(0))))
     spent = {name: Spent() for name in (*names, DISK)}
     for size in SIDES_PX:
@@ -217,4 +216,6 @@ def main(instances: int = INSTANCES, repeats: int = REPEATS) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    for run in (tuple(map(int, sys.argv[1:])),) if sys.argv[1:] else RUNS:
+        main(*run)
+        print()

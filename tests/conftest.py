@@ -1,8 +1,10 @@
 """Fixtures and rules every test shares."""
 
+import logging
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -47,6 +49,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Where peers are required, a missing one is a failure with its name."""
     if missing := missing_peers(item):
         pytest.fail(f"missing peers: {', '.join(missing)}; run `make peers` as root", pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def levels_stay() -> Iterator[None]:
+    """What a command or a worker in this process makes of the levels of loggers ends with its test."""
+    loggers = [logging.getLogger(name) for name in ("", "dicom_node", "inference", "training")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -156,7 +156,7 @@ def test_a_queue_without_workers_is_a_warning_though_others_have_some(
         make_app(url, visibility_timeout_s=60) as app,
         start_worker(app, pool="solo", queues=queues.split(","), perform_ping_check=False, shutdown_timeout=30),
     ):
-        _, check = ask_broker(QueueSettings(broker_url=url)).checks  # type: ignore[arg-type]
+        _, check = ask_broker(QueueSettings.model_validate({"broker_url": url})).checks
     assert (check.name, check.state) == ("workers", state)
     assert check.message == f"1 answer; queue read: 1, queue deliver: {queues.count('deliver')}"
     assert (advised or "") in (check.advice or "")

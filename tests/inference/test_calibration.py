@@ -156,6 +156,9 @@ def test_a_calibration_comes_back_from_its_json_with_the_same_digest() -> None:
         ({"surprises_nats": [float("nan")]}, "finite"),
         ({"fields": {"contrast": {"T2": {"n": 1}}}}, "not a calibration"),
         ({"fields": None}, "not a calibration"),
+        ({"expected": None}, "not a calibration"),
+        ({"expected": {"power": -1.0, "middle": 0.1, "farthest": 0.2}}, "power must be at least 0"),
+        ({"expected": {"power": "1", "middle": 0.1, "farthest": 0.2}}, "not a calibration"),
     ],
 )
 def test_a_calibration_that_cannot_be_meant_is_refused(change: dict[str, object], message: str) -> None:

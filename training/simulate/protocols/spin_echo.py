@@ -182,7 +182,9 @@ def flair(d: Draw) -> Recipe:
 
 def flair_3d(d: Draw) -> Recipe:
     """Three-dimensional FLAIR with variable flips; the long train leaves less time to recover."""
-    te, tr = d.usual(88, 135), d.between(4800, d.usual(8000, 8000))
+    te = d.usual(88, 135)
+    longest_ms = d.usual(8000, 8000)  # the shortest stays: the train needs its time
+    tr = d.between(4800, longest_ms)
     physics = _turbo(d, te_ms=te, tr_ms=tr, echoes=d.whole(130, 260), fat="saturation" if d.chance(0.5) else "none")
     physics = replace(
         physics,

@@ -5,18 +5,19 @@
 Without REAL it learns from simulation alone, without LABELS the heads are MNI152; the model card says so. The stages
 keep what they make in the run folder (`runs/bundle`); `--stages` does some of them again.
 
-* *simulate* fills the caches and writes clean series of anatomy that training never sees;
-* *base* trains the image tower on simulation alone;
-* *images* goes on with real slices in every batch, *captions* trains the metadata tower beside it;
-* *folds* does both again with a part of the real groups left out, each group once;
+* *simulate* fills the caches;
+* *clean* writes clean series of anatomy that training never sees;
+* *base*, beside it, trains the image tower on simulation alone;
+* *towers* goes on with real slices in every batch, and trains the metadata tower on what comes out;
+* *folds* does the same with a part of the real groups left out, each group once, as many at a time as there are cores;
 * *finish* sets temperature, threshold, gate and alarms by what the folds say of the groups they have not seen.
 """
 
 import argparse
 import logging
 import os
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,7 +32,6 @@ from training.bundle_data import (
     classes_of,
     real_share,
     simulated_share,
-    strange_images,
     strange_share,
 )
 from training.bundle_finish import finish
@@ -40,6 +40,7 @@ from training.bundle_train import embed, train_captions, train_images
 from training.models.build import Built, build
 from training.models.inputs import field_table
 from training.recipe import Recipe, load_recipe
+from training.strange import strange_images
 
 log = logging.getLogger(__name__)
 
@@ -51,27 +52,46 @@ EMBEDDED_STEPS: Final = 60  # batches whose embeddings the metadata tower learns
 HEADERS: Final = 2  # for every left-out volume to calibrate on
 CALIBRATION_HEADS, TEST_HEADS = ("head_17", "head_18"), ("head_19", "head_20")
 GO_ON: Final = ("optimiser.learning_rate=4.0e-4", "optimiser.warmup_steps=30")  # from a tower that has learnt
-STAGES: Final = ("simulate", "base", "images", "captions", "folds", "finish")
+LOG_FORMAT: Final = "%(asctime)s %(process)d %(message)s"
+STAGES: Final = ("simulate", "clean", "base", "towers", "folds", "finish")
 
 
-def simulate(run: Run, *, minutes: float, series: int) -> None:
-    """Fill the caches to train on, a process a core, and write clean series of anatomy that training never sees."""
+def simulate(run: Run, *, minutes: float) -> None:
+    """Fill the caches to train on, a process a core."""
     cores = os.cpu_count() or 1
     caches = [(run.cache, number, minutes * (1 - OBJECT_MINUTES), ()) for number in range(1, cores + 1)]
     caches += [(run.objects, number, minutes * OBJECT_MINUTES, ("--objects",)) for number in range(1, cores + 1)]
     labels = () if run.labels is None else ("--labels", str(run.labels))
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+    with processes(cores) as pool:
         filled = [
             pool.submit(
                 simulated_cache.main, [str(folder), "--seed", str(seed), "--minutes", str(spent), *more, *labels]
             )
             for folder, seed, spent, more in caches
         ]
-        for one in filled:
-            one.result()
-    for name, seed, heads in (("calibration", 2001, CALIBRATION_HEADS), ("test", 3001, TEST_HEADS)):
+        finished(filled)
+
+
+def clean(run: Run, to_calibrate: int, to_test: int) -> None:
+    """Write clean series of anatomy that training never sees: to calibrate on, and to test with."""
+    torch.set_num_threads(1)
+    for name, seed, heads, count in (
+        ("calibration", 2001, CALIBRATION_HEADS, to_calibrate),
+        ("test", 3001, TEST_HEADS, to_test),
+    ):
         source = clean_series.CleanSeries(seed=seed, heads=clean_series.heads(run.labels, heads))
-        clean_series.write(source, run.clean.with_name(name), count=series)
+        clean_series.write(source, run.clean.with_name(name), count=count)
+
+
+def finished(begun: Iterable[Future[None]]) -> None:
+    """Wait for all of them; the first error of any is raised."""
+    for one in as_completed(begun):
+        one.result()
+
+
+def processes(count: int) -> ProcessPoolExecutor:
+    """Processes that share nothing with this one: torch does not survive a fork."""
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,11 +151,18 @@ def captions(run: Run, recipe: Recipe) -> None:
     torch.save({"fields": "" if table is None else table.to_json(), "model": built.model.state_dict()}, run.towers)
 
 
+def towers(run: Run, recipe: Recipe) -> None:
+    """Both towers from the one that knows simulation, on one core: the other runs have the others."""
+    torch.set_num_threads(1)
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    images(run, recipe)
+    captions(run, recipe)
+
+
 def fold(run: Run, recipe: Recipe) -> None:
     """Train without the groups of a fold, and write what was left out as DICOM."""
     if not run.towers.exists():
-        images(run, recipe)
-        captions(run, recipe)
+        towers(run, recipe)
     stacks = real_series.volumes_of(run.slices(recipe.model.image.size_px)[1])
     trainable = {name: slices for name, slices in stacks.items() if not slices[0].kept_from_training}
     number = int(run.folder.name)
@@ -155,27 +182,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--labels", type=Path, help="folder of head label maps")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--folds", nargs="+", type=int, help="of the stage `folds`, these numbers alone")
-    parser.add_argument("--simulate-minutes", type=float, default=20.0)
-    parser.add_argument("--clean-series", type=int, default=700, help="to calibrate on, and as many to test with")
-    parser.add_argument("--real-steps", type=int, default=400, help="with real slices, after those of the base")
+    parser.add_argument("--simulate-minutes", type=float, default=12.0)
+    parser.add_argument("--clean-series", type=int, default=700, help="to calibrate on")
+    parser.add_argument("--test-series", type=int, default=2050, help="clean ones too, for `mrclip-train benchmark`")
+    parser.add_argument("--real-steps", type=int, default=350, help="with real slices, after those of the base")
     parser.add_argument("--set", nargs="*", default=[], help="overrides of the recipe, e.g. optimiser.steps=100")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     run = Run(folder=options.run, real=options.real, labels=options.labels)
     recipe = load_recipe(RECIPE, options.set)
     with_real = load_recipe(RECIPE, [*options.set, *GO_ON, f"optimiser.steps={options.real_steps}"])
     if "simulate" in options.stages:
-        simulate(run, minutes=options.simulate_minutes, series=options.clean_series)
-    if "base" in options.stages:
-        base(run, recipe)
-    if "images" in options.stages:
-        images(run, with_real)
-    if "captions" in options.stages:
-        captions(run, with_real)
-    if "folds" in options.stages:
-        for part in run.folds(recipe.model.image.size_px):
-            if options.folds is None or int(part.folder.name) in options.folds:
-                fold(part, with_real)
+        simulate(run, minutes=options.simulate_minutes)
+    with processes(1) as beside:
+        begun = (
+            [beside.submit(clean, run, options.clean_series, options.test_series)] if "clean" in options.stages else []
+        )
+        if "base" in options.stages:
+            base(run, recipe)
+        finished(begun)
+    with processes(os.cpu_count() or 1) as pool:
+        begun = [pool.submit(towers, run, with_real)] if "towers" in options.stages else []
+        if "folds" in options.stages:
+            for part in run.folds(recipe.model.image.size_px):
+                if options.folds is None or int(part.folder.name) in options.folds:
+                    begun.append(pool.submit(fold, part, with_real))
+        finished(begun)
     if "finish" in options.stages:
         steps = recipe.optimiser.steps + with_real.optimiser.steps
         bundle = finish(run, load_recipe(RECIPE, [*options.set, f"optimiser.steps={steps}"]), options.out)

@@ -267,36 +267,9 @@ def real_share(slices: Sequence[RealSlice], count: int, classes: Classes, spec: 
     )
 
 
-def strange_images(objects: CachedSlices, cache: CachedSlices) -> UInt8[np.ndarray, "n s s"]:
-    """Test objects, and as many slices of people cut into tiles and put together wrongly.
-
-    An encoder that has never been shown such images puts them among those of people, where no gate can tell them.
-    """
-    rng = np.random.default_rng(0)
-    chosen = rng.choice(len(cache.images), size=min(len(cache.images), len(objects.images)), replace=False)
-    scrambled = np.stack([_scrambled(cache.images[index], rng) for index in chosen])
-    return np.concatenate([objects.images, scrambled])
-
-
 def strange_share(images: UInt8[np.ndarray, "n s s"], count: int, *, size_px: int, spec: AugmentSpec) -> Share:
     """Strange images as a share."""
     known = [_NOTHING] * len(images)
     return Share(
         images=resized(images, size_px), captions=known, kinds=[STRANGE] * len(images), count=count, augment=spec
     )
-
-
-def _scrambled(image: UInt8[np.ndarray, "s s"], rng: np.random.Generator) -> UInt8[np.ndarray, "s s"]:
-    """The tiles of an image in another order, each in one of eight positions."""
-    tiles = int(rng.choice([2, 4, 8, 16]))
-    side = image.shape[0] // tiles
-    places = [
-        (slice(y, y + side), slice(x, x + side))
-        for y in range(0, tiles * side, side)
-        for x in range(0, tiles * side, side)
-    ]
-    mixed = np.zeros_like(image)
-    for target, source in zip(places, rng.permutation(len(places)), strict=True):
-        tile = np.rot90(image[places[source]], int(rng.integers(4)))
-        mixed[target] = tile.T if rng.random() < 0.5 else tile
-    return mixed

@@ -28,13 +28,14 @@ from inference.sources import Instance, find, load
 from inference.stacks import choose, split
 from training.benchmark.truth import read_truth
 from training.bundle_card import about
-from training.bundle_data import RealSlice, resized, strange_images
+from training.bundle_data import RealSlice, resized
 from training.bundle_grid import weighted_grid
 from training.bundle_run import Run
 from training.export.bundle import Exported, export
 from training.models.build import build
 from training.recipe import Recipe
 from training.simulated_cache import CachedSlices
+from training.strange import strange_images
 from training.train.checkpoint import Trained
 
 log = logging.getLogger(__name__)

@@ -17,13 +17,14 @@ from inference.model import load_model
 from inference.read import Reader, read_paths
 from training import bundle, bundle_judges, bundle_run, bundle_train, left_out, simulated_cache
 from training.bundle import base, captions, fold, images
-from training.bundle_data import STRANGE, Classes, Sample, classes_of, shown, strange_images, strange_share
+from training.bundle_data import STRANGE, Classes, Sample, classes_of, shown, strange_share
 from training.bundle_finish import finish
 from training.bundle_run import FOLDS, Run, dealt
-from training.bundle_train import image_loss, positives
+from training.bundle_train import _shrunk, image_loss, positives
 from training.data.augment import AugmentSpec
 from training.recipe import load_recipe
 from training.simulate.stream import LabelRow, SimulatedBatch
+from training.strange import drawn_images, strange_images
 
 CONTRASTS = ("T1", "T2", "PROTON_DENSITY", "FLUID_ATTENUATED", "DIFFUSION")
 
@@ -133,9 +134,22 @@ def test_strange_images_claim_nothing_and_scrambling_keeps_every_grey_value(tmp_
     assert {caption.contrast for caption in share.captions} == {None}
     assert classes_of(people).kinds.count(STRANGE) == 1
     sorted_people = {tuple(np.sort(image.ravel())) for image in people.images}
-    scrambled = share.images[len(objects.images) :]
+    scrambled = share.images[len(objects.images) :][: len(people.images)]
     assert {tuple(np.sort(image.ravel())) for image in scrambled} == sorted_people
     assert not any(np.array_equal(image, other) for image in scrambled for other in people.images)
+
+
+def test_drawn_strange_images_follow_from_the_seed_and_are_no_two_alike() -> None:
+    first, again = (drawn_images(25, 64, np.random.default_rng(5)) for _ in range(2))
+    assert np.array_equal(first, again)
+    assert len({image.tobytes() for image in first}) == 25
+    assert first.std(axis=(1, 2)).min() > 5  # none is empty
+
+
+def test_a_tower_that_begins_anew_learns_from_small_images_first() -> None:
+    images = torch.arange(16.0).view(1, 1, 4, 4)
+    assert _shrunk(images, 4) is images
+    assert _shrunk(images, 2).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
 
 
 def test_the_least_probability_is_enough_for_real_and_for_simulated_series() -> None:

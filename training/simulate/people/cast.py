@@ -31,7 +31,7 @@ class CastSpec:
     bodies: int = 24
     objects: int = 4  # test objects, of which no label is true
     lifetime_steps: int = 400  # after so many steps a place in the pool is filled anew
-    stripped_share: float = 0.06  # of the places of heads
+    stripped_share: float = 0.14  # of the places of heads
 
 
 @dataclass

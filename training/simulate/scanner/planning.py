@@ -133,6 +133,7 @@ def draw_faults(scan: Scan, rng: np.random.Generator) -> Faults:
         epi_spacing_ms=float(np.exp(rng.uniform(np.log(0.12), np.log(0.65)))),  # short where it is segmented
         phase_along_rows=bool(rng.random() < (0.15 if epi else 0.5)),
         kspace_filter=float(rng.uniform(-0.3, 0.5) if epi else rng.uniform(-0.6, 0.7)),
-        map_floor=float(rng.uniform(3.0, 12.0)),
+        # some scanners compute a map everywhere, in the noise of the air too
+        map_floor=0.0 if rng.random() < 0.2 else float(rng.uniform(1.5, 12.0)),
         blank_background=bool(rng.random() < 0.08),
     )

@@ -15,7 +15,7 @@ COMMANDS: Final = {
     "worker": "Run a Celery worker beside a node that has a broker.",
     "beat": "Have due work done by Celery workers, without a node of its own.",
     "backfill": "Pull the series of an archive through the node, without haste.",
-    "send": "Send files to a DICOM peer by C-STORE.",
+    "send": "Send files, folders, DICOMDIR or zip to a DICOM peer by C-STORE.",
     "demo": "Run the whole node once on a study, here and now.",
     "replay": "Give quarantined files, failed series and dead deliveries another chance.",
     "bundles": "List, add, activate and roll back model bundles.",

@@ -44,7 +44,7 @@ def run(study: Path | None, output: Path, *, say: Say) -> None:
         result = send([folder], Peer(ae_title="MRCLIP", host="127.0.0.1", port=node.ports["dicom"]))
         say(f"sent {result.sent} instances over C-STORE")
         for failure in result.failures:
-            say(f"not sent: {failure.path.name}: {failure.reason}")
+            say(f"not sent: {failure.label}: {failure.reason}")
         if not result.sent:
             raise DemoFailedError(f"there is nothing in {folder} that a node takes")
         reports = list(_reports(node, _wait(node)))

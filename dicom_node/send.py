@@ -1,4 +1,4 @@
-"""Files and folders to a storage SCP by C-STORE: what `mrclip send` does.
+"""Files, folders and zip archives to a storage SCP by C-STORE: what `mrclip send` does.
 
 Every pair of SOP class and transfer syntax gets a presentation context of its own, and every compressed class one for
 uncompressed data, so that nothing is decompressed that the peer would have taken as it is.
@@ -18,6 +18,8 @@ from pynetdicom.presentation import build_context
 
 from dicom_node.deliver import DeliveryError
 from dicom_node.deliver.scu import AssociationEndedError, Peer, association, store
+from inference.archives import SourceFile
+from inference.sources import find
 
 _MAX_CONTEXTS: Final = 128  # PS3.8 9.3.2.2: odd numbers from 1 to 255
 _UNCOMPRESSED: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
@@ -28,9 +30,9 @@ _ContextKey = tuple[UID, UID | None]  # SOP class and transfer syntax; None: whi
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """A file that did not arrive, and why."""
+    """A file, or a member of an archive, that did not arrive, and why."""
 
-    path: Path
+    label: str
     reason: str
 
 
@@ -50,7 +52,7 @@ class SendResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _File:
-    path: Path
+    source: SourceFile
     sop_class: UID
     transfer_syntax: UID
 
@@ -69,33 +71,27 @@ class _File:
 
 
 def send(paths: Iterable[Path], peer: Peer, *, advance: Callable[[int], None] = lambda count: None) -> SendResult:
-    """Send every DICOM file in `paths` (files, or folders with all that is below them); `advance(1)` after each.
+    """Send every DICOM file in `paths` as `mrclip read` finds them: files, folders with all that is below them, zip
+    archives, what a DICOMDIR refers to. `advance(1)` after each.
 
     Never raises for a file or the peer: what failed is in the result. An association that ends is opened again; a file
     that ends one first thing is given up.
     """
-    found = [(path, _identify(path)) for path in _walk(paths)]
-    files = [file for _, file in found if file is not None]
-    failures: list[Failure] = []
-    for batch in _batches(files):
-        failures.extend(_send_batch(batch, peer, advance))
-    return SendResult(sent=len(files) - len(failures), failures=tuple(failures), left_out=len(found) - len(files))
+    sources = list(find(paths))
+    failures = [Failure(label=one.label, reason=one.refused.message) for one in sources if one.refused is not None]
+    found = [_identify(one) for one in sources if one.refused is None]
+    files = [file for file in found if file is not None]
+    failed = [failure for batch in _batches(files) for failure in _send_batch(batch, peer, advance)]
+    return SendResult(sent=len(files) - len(failed), failures=(*failures, *failed), left_out=len(found) - len(files))
 
 
-def _walk(paths: Iterable[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(child for child in path.rglob("*") if child.is_file())
-        else:
-            yield path
-
-
-def _identify(path: Path) -> _File | None:
+def _identify(source: SourceFile) -> _File | None:
     """SOP class and transfer syntax of a file; None where it is not an instance that could be sent."""
     try:
-        dataset = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "SOPInstanceUID"])
+        with source.open() as stream:
+            dataset = dcmread(stream, stop_before_pixels=True, specific_tags=["SOPClassUID", "SOPInstanceUID"])
         file = _File(
-            path=path, sop_class=UID(dataset.SOPClassUID), transfer_syntax=UID(dataset.file_meta.TransferSyntaxUID)
+            source=source, sop_class=UID(dataset.SOPClassUID), transfer_syntax=UID(dataset.file_meta.TransferSyntaxUID)
         )
     except _UNREADABLE:
         return None
@@ -128,9 +124,9 @@ def _send_batch(files: Sequence[_File], peer: Peer, advance: Callable[[int], Non
                 waiting = _send_while_up(waiting, link, failures, advance)
         except DeliveryError as error:
             advance(len(waiting))
-            return [*failures, *(Failure(path=file.path, reason=str(error)) for file in waiting)]
+            return [*failures, *(Failure(label=file.source.label, reason=str(error)) for file in waiting)]
         if waiting and waiting[0] is first:
-            failures.append(Failure(path=first.path, reason=str(AssociationEndedError())))
+            failures.append(Failure(label=first.source.label, reason=str(AssociationEndedError())))
             advance(1)
             waiting = waiting[1:]
     return failures
@@ -147,7 +143,7 @@ def _send_while_up(
         except AssociationEndedError:
             return list(files[index:])
         except DeliveryError as error:
-            failures.append(Failure(path=file.path, reason=str(error)))
+            failures.append(Failure(label=file.source.label, reason=str(error)))
         advance(1)
     return []
 
@@ -155,7 +151,8 @@ def _send_while_up(
 def _load(file: _File, accepted: Collection[tuple[UID | None, UID]]) -> Dataset:
     """The instance as the peer takes it; its texts may quote the patient, so errors carry types only."""
     try:
-        dataset = dcmread(file.path)
+        with file.source.open() as stream:
+            dataset = dcmread(stream)
     except _UNREADABLE as error:
         raise DeliveryError(f"the file cannot be read: {type(error).__name__}", retry=False) from error
     if file.compressed and (file.sop_class, file.transfer_syntax) not in accepted:

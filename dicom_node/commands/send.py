@@ -1,4 +1,4 @@
-"""`mrclip send`: files and folders to a DICOM peer."""
+"""`mrclip send`: files, folders and zip archives to a DICOM peer."""
 
 import ssl
 import sys
@@ -34,7 +34,7 @@ Example:
 def command(
     *, paths: tuple[Path, ...], host: str, port: int, called: str, calling: str, tls: bool, **files: Path | None
 ) -> None:
-    """Send files to a DICOM peer by C-STORE.
+    """Send files, folders, DICOMDIR or zip to a DICOM peer by C-STORE.
 
     Exit status: 0 if everything arrived, 1 if something did not (each named with its reason), 3 if there was nothing.
     """
@@ -43,7 +43,7 @@ def command(
     with progress() as advance:
         result = send(paths, peer, advance=lambda count: advance("files", count))
     for failure in result.failures:
-        click.echo(f"{failure.path}: {failure.reason}", err=True)
+        click.echo(f"{failure.label}: {failure.reason}", err=True)
     left_out = f", {result.left_out} files are not DICOM" if result.left_out else ""
     click.echo(f"{result.sent} sent, {len(result.failures)} failed{left_out}")
     if result.failures:

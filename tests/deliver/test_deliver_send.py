@@ -1,5 +1,6 @@
 """A folder arrives at a real storage SCP, whatever its classes and transfer syntaxes, and what does not is named."""
 
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from pynetdicom import AE, evt
 from dicom_factory import enhanced_mr, mr_image, series, write, write_series
 from dicom_node.deliver.scu import Peer
 from dicom_node.send import send
+from inference.archives import MAX_MEMBER_RATIO, SMALL_MEMBER_BYTES
 from peers import StoreScp, free_port, storescp
 
 pytestmark = [
@@ -64,6 +66,24 @@ def test_a_folder_of_many_kinds_arrives(tmp_path: Path) -> None:
     assert received[dcmread(folder / "rle.dcm").SOPInstanceUID].file_meta.TransferSyntaxUID == RLELossless
 
 
+def test_an_archive_arrives_and_what_is_refused_of_it_is_named(tmp_path: Path) -> None:
+    paths = write_series(series(2), tmp_path / "series")
+    archive = tmp_path / "study.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for number, path in enumerate(paths):
+            packed.write(path, f"study/{number}.dcm")
+        packed.writestr("study/notes.txt", "not DICOM")
+        packed.writestr("study/bomb.dcm", bytes(MAX_MEMBER_RATIO * SMALL_MEMBER_BYTES // 100))
+    with storescp(tmp_path) as scp:
+        result = send([archive], peer_of(scp))
+        received = {dcmread(path).SOPInstanceUID for path in scp.files()}
+    assert received == {dcmread(path).SOPInstanceUID for path in paths}
+    assert (result.sent, result.left_out, result.complete) == (2, 1, False)
+    (failure,) = result.failures
+    assert failure.label == f"{archive}!study/bomb.dcm"
+    assert "are unpacked" in failure.reason
+
+
 def test_pixels_are_decompressed_only_where_the_peer_wants_them_so(tmp_path: Path) -> None:
     path = compressed(tmp_path / "rle.dcm")
     with storescp(tmp_path, "--implicit") as scp:
@@ -97,16 +117,16 @@ def test_what_the_peer_does_not_take_is_named(tmp_path: Path) -> None:
     with storescp(tmp_path, "--implicit") as scp:
         result = send([good, private, broken], peer_of(scp))
     assert result.sent == 1
-    assert {failure.path: failure.reason for failure in result.failures} == {
-        private: "the peer accepts neither this SOP class nor its transfer syntax",
-        broken: "the pixels cannot be decoded: RuntimeError",
+    assert {failure.label: failure.reason for failure in result.failures} == {
+        str(private): "the peer accepts neither this SOP class nor its transfer syntax",
+        str(broken): "the pixels cannot be decoded: RuntimeError",
     }
 
 
 def test_nobody_there_is_a_failure_of_every_file(tmp_path: Path) -> None:
     paths = write_series(series(2), tmp_path)
     result = send(paths, Peer(ae_title="ANY", host="127.0.0.1", port=free_port()))
-    assert [failure.path for failure in result.failures] == paths
+    assert [failure.label for failure in result.failures] == [str(path) for path in paths]
     assert not result.complete
 
 
@@ -144,5 +164,5 @@ def test_a_file_that_ends_associations_does_not_keep_the_others(tmp_path: Path) 
     bad = {str(images[1].SOPInstanceUID), str(images[2].SOPInstanceUID)}
     with hanging_up_at(bad, received) as peer:
         result = send(paths, peer)
-    assert [failure.path for failure in result.failures] == [paths[1], paths[2]]
+    assert [failure.label for failure in result.failures] == [str(paths[1]), str(paths[2])]
     assert received == [str(images[index].SOPInstanceUID) for index in (0, 3, 4)]

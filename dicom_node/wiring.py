@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 # A message that waits longer than this for its worker is delivered again; readings are leased anyway.
 _VISIBILITY_TIMEOUT_S = 6 * 3600.0
+_BROKER_ANSWERS_S = 1.0  # or is said to be away; whoever asks whether the node is ready waits so long
 _MOST_PROCESSES = 4  # that receive, where the settings do not say how many
 _SHORTEST_TURN_S = 5.0  # without a sweep, and somebody else sweeps
 
@@ -179,6 +180,14 @@ def make_fetcher(settings: Settings, intake: Intake) -> Fetcher:
     return Fetcher({source.url: source for source in sources}, intake, max_instance_bytes=limit)
 
 
+def _broker_check(queue: tree.QueueSettings) -> Callable[[], object] | None:
+    if queue.broker_url is None:
+        return None
+    from dicom_node.work.broker import ask  # not without a broker: a node of its own starts faster without redis
+
+    return partial(ask, queue.broker_url, timeout_s=_BROKER_ANSWERS_S)
+
+
 def make_site(
     settings: Settings, *, ledger: Ledger, spool: Spool, fetcher: Fetcher, readers: Readers, metrics: Metrics
 ) -> Site:
@@ -197,6 +206,7 @@ def make_site(
         accounts=Accounts(settings.accounts_file),
         fetcher=fetcher,
         secret=secret(settings.spool.path.absolute().parent / "web-secret"),
+        broker=_broker_check(settings.queue),
     )
 
 

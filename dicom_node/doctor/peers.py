@@ -15,7 +15,6 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Final
 from urllib.parse import urlsplit
 
-import redis
 from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
@@ -36,6 +35,7 @@ from dicom_node.settings import (
     SpoolSettings,
 )
 from dicom_node.tls import client_context
+from dicom_node.work.broker import BrokerAwayError, ask
 
 _TIMEOUT_S: Final = 5.0
 _EVERY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound
@@ -128,18 +128,14 @@ def ask_broker(queue: QueueSettings) -> Answer:
     """PING of the broker, and whether workers listen to it."""
     if queue.broker_url is None:
         return Answer(checks=(ok("broker", "none is set; threads of the node do the work"),))
-    url = queue.broker_url.get_secret_value()
     try:
-        with redis.Redis.from_url(url, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S) as client:
-            client.ping()
-            asked = time.time()
-            seconds, micros = client.time()
-    except (redis.RedisError, OSError, ValueError) as error:  # its text may quote the URL
-        found = f"{shown_url(queue.broker_url)} does not answer ({type(error).__name__})"
+        clock_s = ask(queue.broker_url, timeout_s=_TIMEOUT_S)
+    except BrokerAwayError as error:
         advice = "Is Redis running, and is queue.broker_url right? Meanwhile series are received and wait."
-        return Answer(checks=(broken("broker", found, advice),))
-    checks = (ok("broker", f"{shown_url(queue.broker_url)} answers"), _workers(url))
-    return Answer(checks=checks, server="the broker", ahead_s=asked - (seconds + micros / 1e6))
+        return Answer(checks=(broken("broker", str(error), advice),))
+    ahead_s = time.time() - clock_s
+    checks = (ok("broker", f"{shown_url(queue.broker_url)} answers"), _workers(queue.broker_url.get_secret_value()))
+    return Answer(checks=checks, server="the broker", ahead_s=ahead_s)
 
 
 def _workers(url: str) -> Check:

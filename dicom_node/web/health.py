@@ -36,6 +36,7 @@ class Readiness(BaseModel):
     ledger: Check
     spool: Check
     bundle: Check
+    broker: Check | None = Field(None, description="What workers take their work from; while it is away series wait")
     store: Check | None = Field(None, description="The object store that workers read from; while it is away they wait")
 
 
@@ -55,11 +56,12 @@ def ready(site: TheSite, response: Response) -> Readiness:
     ledger = _check(lambda: site.ledger.page(limit=1), "answers")
     spool = _check(lambda: site.spool.check_room(0), "has room")
     bundle = _check(site.reader, "is whole, or none is set")
-    # An object store that is away is said and no reason to send series elsewhere: they are received, and wait.
+    # A broker or an object store that is away is no reason to send series elsewhere: they are received, and wait.
+    broker = None if site.broker is None else _check(site.broker, "answers")
     store = None if site.store is None else _check(site.store, "took what it was given")
     well = ledger.ok and spool.ok and bundle.ok
     response.status_code = 200 if well else 503
-    return Readiness(ready=well, ledger=ledger, spool=spool, bundle=bundle, store=store)
+    return Readiness(ready=well, ledger=ledger, spool=spool, bundle=bundle, broker=broker, store=store)
 
 
 @router.get(

@@ -36,6 +36,7 @@ class Site:
     accounts: Accounts
     fetcher: Fetcher
     secret: str  # signs the sessions; see `secret`
+    broker: Callable[[], object] | None = None  # raises BrokerAwayError; None where threads of the node do the work
     store: Callable[[], None] | None = None  # raises StoreError if the object store is away; None where there is none
 
 

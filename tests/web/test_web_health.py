@@ -2,16 +2,20 @@
 
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from dicom_node.exchange.store import StoreError
 from dicom_node.ledger.records import ReceivedInstance
 from dicom_node.receive.quarantine import StoreRequest
 from dicom_node.receive.spool import Spool
+from dicom_node.work.broker import ask
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 from inference.manifest import BundleError
+from peers import free_port
 from reading_factory import unread_stack
 from web_node import NOW, Node, images, make_site, served
 
@@ -61,6 +65,16 @@ def test_an_object_store_that_is_away_is_told_and_the_node_goes_on_receiving(tmp
         answer = node.get("/readyz")
         assert answer.status == 200
         assert answer.json["store"] == {"ok": False, "message": "it is away"}
+
+
+def test_a_broker_that_is_away_is_told_and_the_node_goes_on_receiving(tmp_path: Path) -> None:
+    url = SecretStr(f"redis://:password@127.0.0.1:{free_port()}/0")
+    with served(make_site(tmp_path, broker=partial(ask, url, timeout_s=1.0))) as node:
+        answer = node.get("/readyz")
+    assert answer.status == 200
+    assert answer.json["broker"]["ok"] is False
+    assert "127.0.0.1" in answer.json["broker"]["message"]
+    assert "password" not in answer.text
 
 
 def test_a_spool_that_is_gone_is_told_without_its_path(node: Node, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class Node:
     def __init__(self, settings: Settings) -> None:
         """Open spool, ledger and bundle; nothing runs yet. Raises what any of them raises for wrong settings."""
         self.settings = settings
-        self.spool = open_spool(settings)
+        self.spool = open_spool(settings, settled=False)  # the recorder settles it
         self.ledger, self._engine = open_ledger(settings)
         self.readers = make_readers(settings)
         self.readers.current()  # a bundle that is not whole is an error now, not with the first series

@@ -30,15 +30,16 @@ def reach_ledger(settings: Settings) -> tuple[Ledger, Engine]:
     return Ledger(engine, max_attempts=settings.work.reading_max_attempts, pace_s=pace_s), engine
 
 
-def open_spool(settings: Settings) -> Spool:
-    """The spool; made where it does not exist."""
-    return Spool(settings.spool.path, reserve_bytes=settings.spool.reserve_bytes)
+def open_spool(settings: Settings, *, settled: bool = True) -> Spool:
+    """The spool; made where it does not exist. Without `settled` only for an intake that has a recorder."""
+    return Spool(settings.spool.path, reserve_bytes=settings.spool.reserve_bytes, settled=settled)
 
 
 def make_recorder(settings: Settings, *, ledger: InstanceLedger, spool: Spool) -> Recorder:
-    """What writes rows of instances, many at once."""
+    """What writes rows of instances, many at once, and settles the spool before."""
     # Only with the row of an instance it is known whether it is to be refused.
-    return Recorder(ledger, set_aside=spool.set_aside, patient=settings.scp.duplicates == "refuse")
+    patient = settings.scp.duplicates == "refuse"
+    return Recorder(ledger, set_aside=spool.set_aside, settle=spool.settle, patient=patient)
 
 
 def make_intake(settings: Settings, *, ledger: ArrivalLedger, spool: Spool, priority: Priority = LIVE) -> Intake:

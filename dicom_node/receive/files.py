@@ -2,14 +2,23 @@
 
 Who writes holds a lock on its part until that has its name. A part that nobody holds was left by a process that is
 dead, on this machine or on another one that shares the folder.
+
+A file whole under its name takes two syncs, of the file and of its folder. Where many come, one sync of the folder can
+do for all of them (`write_sealed`, `settle`): until then a file has two names, its own and that of its part, which
+says how long the file is and what its checksum is. Once a new file is synced, so is the name it was made under: POSIX
+leaves that open, ext4, XFS, Btrfs, F2FS, ZFS and NFS do it. So after a power cut what was synced has one of its names,
+and what was not does not fit what the name of its part says (`remove_parts`).
 """
 
 import errno
 import fcntl
 import os
+import re
 import secrets
-from collections.abc import Generator, Iterable
+import zlib
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +27,10 @@ from inference.atomic import sync_folder
 
 PART: Final = ".part"  # ends the name of a file that is not whole yet
 
+Keep = Callable[[Path, Path], bool]  # a part that is whole, and the name it was to have; whether the part may go
+
+_SEALED: Final = re.compile(r"(?P<name>.+)\.\d+-[0-9a-f]{8}\.(?P<size>\d+)-(?P<crc>[0-9a-f]{8})\.part")
+_CHUNK_BYTES: Final = 1 << 20
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -47,6 +60,43 @@ def write_whole(path: Path, chunks: Iterable[bytes | memoryview], *, replace: bo
     return True
 
 
+def write_sealed(path: Path, chunks: Sequence[bytes | memoryview]) -> str | None:
+    """Write a few `chunks` under `path`, and return the name of their part; None if a file is there, left alone.
+
+    The bytes are synced when this returns, and will be found under one of the two names whatever happens. `settle` ends
+    that. Raises SpoolFullError or OutOfResourcesError where the disk does not take them; nothing is left behind then.
+    """
+    name, crc = os.fspath(path), 0
+    for chunk in chunks:
+        crc = zlib.crc32(chunk, crc)
+    with _translated(path):
+        part, descriptor = _begun(name, 0o640, seal=f".{sum(map(len, chunks))}-{crc:08x}")
+        try:
+            _write(descriptor, chunks)
+            os.link(part, name)
+        except OSError as error:
+            with suppress(FileNotFoundError):
+                os.unlink(part)  # noqa: PTH108
+            if isinstance(error, FileExistsError):
+                return None
+            raise
+        finally:
+            os.close(descriptor)
+    return part
+
+
+def settle(folder: Path, parts: Iterable[str]) -> None:
+    """Sync the names in `folder`; then files that were written there have no need of those of their `parts`.
+
+    Raises OutOfResourcesError; the parts stay then.
+    """
+    with _translated(folder / PART), suppress(FileNotFoundError):  # moved away, or cleaned by somebody else
+        sync_folder(folder)
+        for part in parts:
+            with suppress(FileNotFoundError):
+                os.unlink(part)  # noqa: PTH108
+
+
 def move_whole(path: Path, to: Path) -> None:
     """Give a file another name in another folder, unless it is there already; also where somebody else just did.
 
@@ -60,9 +110,12 @@ def move_whole(path: Path, to: Path) -> None:
         sync_folder(path.parent)
 
 
-def remove_parts(folder: Path) -> int:
-    """Remove what a crash left half written in a folder, and nothing that somebody is writing; how many files."""
-    return sum(_remove_if_left(part) for part in folder.glob(f"*{PART}"))
+def remove_parts(folder: Path, *, keep: Keep | None = None) -> int:
+    """Remove what a crash left half written in a folder, and nothing that somebody is writing; how many files.
+
+    `keep` is told of a part that is whole, as its name says, before it is removed.
+    """
+    return sum(_remove_if_left(part, keep) for part in folder.glob(f"*{PART}"))
 
 
 def make_folder(folder: Path) -> None:
@@ -72,10 +125,10 @@ def make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
-def _begun(name: str, mode: int) -> tuple[str, int]:
+def _begun(name: str, mode: int, *, seal: str = "") -> tuple[str, int]:
     """A new file that is to be `name`, its own name and descriptor, locked until that is closed."""
     while True:
-        part = f"{name}.{os.getpid()}-{secrets.token_hex(4)}{PART}"
+        part = f"{name}.{os.getpid()}-{secrets.token_hex(4)}{seal}{PART}"
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with suppress(OSError):  # a disk without locks; `remove_parts` cannot tell there, and leaves it
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -95,14 +148,27 @@ def _write(descriptor: int, chunks: Iterable[bytes | memoryview]) -> None:
     os.fsync(descriptor)
 
 
-def _remove_if_left(part: Path) -> bool:
+def _remove_if_left(part: Path, keep: Keep | None) -> bool:
     try:
         with part.open("r+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            part.unlink()
+            sealed = None if keep is None else _SEALED.fullmatch(part.name)
+            is_whole = sealed is not None and _is_whole(file, int(sealed["size"]), int(sealed["crc"], 16))
+            if keep and sealed and is_whole and not keep(part, part.with_name(sealed["name"])):
+                return False
+            part.unlink(missing_ok=True)
     except OSError:  # it has its name by now, or will
         return False
     return True
+
+
+def _is_whole(file: FileIO, size: int, crc: int) -> bool:
+    found = 0
+    if os.fstat(file.fileno()).st_size != size:
+        return False
+    while chunk := file.read(_CHUNK_BYTES):
+        found = zlib.crc32(chunk, found)
+    return found == crc
 
 
 @contextmanager

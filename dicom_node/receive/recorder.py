@@ -60,9 +60,20 @@ class _Row:
 class Recorder:
     """Takes rows from any thread from `start` to `stop` and writes them on a thread of its own."""
 
-    def __init__(self, ledger: InstanceLedger, *, set_aside: SetAside, patient: bool = False) -> None:
-        """`set_aside` is told of instances whose UID another series has; `patient`: every row is waited for."""
-        self._ledger, self._set_aside, self._patient = ledger, set_aside, patient
+    def __init__(
+        self,
+        ledger: InstanceLedger,
+        *,
+        set_aside: SetAside,
+        settle: Callable[[], None] = lambda: None,
+        patient: bool = False,
+    ) -> None:
+        """`set_aside` is told of instances whose UID another series has; `patient`: every row is waited for.
+
+        `settle` is called before rows are written: then what they tell of has its name on the disk, and not only its
+        bytes. Many rows share that too.
+        """
+        self._ledger, self._set_aside, self._settle, self._patient = ledger, set_aside, settle, patient
         self._changed = threading.Condition()
         self._waiting: list[_Row] = []
         self._taken = self._written = 0  # rows, ever
@@ -144,6 +155,7 @@ class Recorder:
 
     def _run(self) -> None:
         while rows := self._next():
+            self._settle()
             failure = self._write(rows)
             with self._changed:
                 if failure is None:

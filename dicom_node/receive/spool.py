@@ -10,7 +10,9 @@ A name that exists is a file that is whole. No path is built from a received str
 """
 
 import json
+import logging
 import os
+import threading
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -21,13 +23,15 @@ from typing import Any, Final, Literal
 
 from pydicom import Dataset
 
-from dicom_node.errors import SpoolFullError
+from dicom_node.errors import NodeError, SpoolFullError
 from dicom_node.ledger.records import FiledReport, Job, Outcome, Profile, ReportRow, Review
-from dicom_node.receive.files import make_folder, move_whole, remove_parts, write_whole
+from dicom_node.receive.files import make_folder, move_whole, remove_parts, settle, write_sealed, write_whole
 from dicom_node.receive.part10 import file_meta, read_file_meta
 from dicom_node.receive.sameness import same_data_set
 from inference.atomic import sync_folder
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
+
+log = logging.getLogger(__name__)
 
 Arrival = Literal["stored", "duplicate", "conflict"]
 
@@ -57,14 +61,21 @@ class StoredInstance:
 class Spool:
     """A folder that threads and processes may write to at once."""
 
-    def __init__(self, root: Path, *, reserve_bytes: int = 0) -> None:
-        """Open or make the spool; nothing more is taken in once less than `reserve_bytes` would be free."""
+    def __init__(self, root: Path, *, reserve_bytes: int = 0, settled: bool = True) -> None:
+        """Open or make the spool; nothing more is taken in once less than `reserve_bytes` would be free.
+
+        Without `settled` an instance costs one sync instead of two. Until `settle` is called, which is for the caller
+        to see to, a power cut may leave it under the name of its part; `clean` gives it its own.
+        """
         self.root = root
+        self._settled = settled
         self._reserve_bytes = reserve_bytes
         self._instances, self._conflicts, self._reports, self._companions, self._reviews = (
             root / name for name in ("instances", "conflicts", "reports", "companions", "reviews")
         )
         self._synced: dict[SeriesInstanceUid, Path] = {}
+        self._unsettled: dict[Path, list[str]] = {}  # parts of files whose name is not synced, by folder
+        self._turn = threading.Lock()
         root.mkdir(mode=0o750, parents=True, exist_ok=True)
         for folder in (self._instances, self._conflicts, self._reports, self._companions, self._reviews):
             make_folder(folder)
@@ -97,7 +108,7 @@ class Spool:
             sending_aet=instance.sending_aet,
         )
         chunks = (meta, instance.data_set)
-        if not path.exists() and write_whole(path, chunks, replace=False):
+        if not path.exists() and self._write(path, chunks):
             return StoredInstance(path=path, arrival="stored")
         if _same_data_set(path, meta, instance.data_set):
             sync_folder(path.parent)  # whoever stored it may not have come so far yet
@@ -105,6 +116,16 @@ class Spool:
         aside = self.conflict_path(instance.sop_instance_uid, instance.data_set)
         write_whole(aside, chunks, replace=False)
         return StoredInstance(path=aside, arrival="conflict")
+
+    def settle(self) -> None:
+        """Sync the names of instances that were stored since, where each of them is not synced by itself."""
+        with self._turn:
+            unsettled, self._unsettled = self._unsettled, {}
+        for folder, parts in unsettled.items():
+            try:
+                settle(folder, parts)
+            except NodeError as error:  # they keep the names of their parts, which are synced
+                log.warning("names not synced", extra={"count": len(parts), "reason": str(error)})
 
     def set_aside(self, series: SeriesInstanceUid, instance: SopInstanceUid) -> None:
         """Keep a stored instance apart as one that another has the UID of; twice is harmless.
@@ -204,10 +225,38 @@ class Spool:
         return sorted(self._conflicts.glob("*.dcm"))
 
     def clean(self) -> int:
-        """Remove what a crash left half written, and nothing that another process is writing; how many files."""
+        """Remove what a crash left half written, and nothing that another process is writing; how many files.
+
+        An instance that is whole under the name of its part gets its own name back.
+        """
         single = (self._conflicts, self._reports, self._reviews)
-        folders: Iterable[Path] = (*single, *self._companions.iterdir(), *self._instances.iterdir())
-        return sum(map(remove_parts, folders))
+        folders: Iterable[Path] = (*single, *self._companions.iterdir())
+        instances = sum(remove_parts(folder, keep=self._keep) for folder in self._instances.iterdir())
+        return sum(map(remove_parts, folders)) + instances
+
+    def _write(self, path: Path, chunks: Sequence[bytes | memoryview]) -> bool:
+        if self._settled:
+            return write_whole(path, chunks, replace=False)
+        part = write_sealed(path, chunks)
+        if part is None:
+            return False
+        with self._turn:
+            self._unsettled.setdefault(path.parent, []).append(part)
+        return True
+
+    def _keep(self, part: Path, path: Path) -> bool:
+        """Give a part that is whole its name; whether it has it, or another file that says the same."""
+        try:
+            if path.exists() and not path.samefile(part):
+                file = memoryview(part.read_bytes())
+                begin = read_file_meta(file).data_set_offset
+                if not _same_data_set(path, bytes(file[:begin]), file[begin:]):
+                    path = self._conflicts / f"{path.stem}-{sha256(file[begin:]).hexdigest()}.dcm"
+            move_whole(part, path)
+        except NodeError as error:  # it stays for the next start
+            log.warning("an instance is not named", extra={"reason": str(error)})
+            return False
+        return True
 
     def _made_folder(self, series: SeriesInstanceUid) -> Path:
         folder = self._synced.get(series)

@@ -47,7 +47,7 @@ class Worker:
     def __init__(self, settings: Settings, channel: Channel) -> None:
         self._channel = channel
         ledger, self._engine = reach_ledger(settings)
-        spool = open_spool(settings)
+        spool = open_spool(settings, settled=False)  # the recorder settles it
         self._recorder = make_recorder(settings, ledger=_Counted(ledger, channel), spool=spool)
         # Nobody starts this reporter: what it is to be woken for, the node's own one finds in the ledger.
         reporter = make_reporter(settings, ledger=ledger, spool=spool)

@@ -22,7 +22,7 @@ def main() -> None:
             "spool": {"path": root / "spool", "reserve_bytes": 0},
         }
     )
-    spool = open_spool(settings)
+    spool = open_spool(settings, settled=False)
     ledger, _ = open_ledger(settings)
     metrics = Metrics()
     recorder = make_recorder(settings, ledger=metrics.counted(ledger), spool=spool)

@@ -88,13 +88,14 @@ def test_what_was_answered_is_whole_and_nothing_is_half_there(tmp_path: Path, se
     for _ in range(2):  # killed, started on what is there, and killed again
         answered |= sent_until_killed(tmp_path, images, chance.randrange(1, IMAGES // 3))
     spool = Spool(tmp_path / "spool")
+    assert {dcmread(path).SOPInstanceUID for path in (spool.root / "instances").rglob("*.dcm")} >= answered
+    spool.clean()  # what was synced and not named yet is named
     found = {path: dcmread(path) for path in (spool.root / "instances").rglob("*.dcm")}
     assert {dataset.SOPInstanceUID for dataset in found.values()} >= answered
     for path, dataset in found.items():  # whole, also those whose answer did not arrive
         assert dataset == originals[dataset.SOPInstanceUID]
         assert path == spool.instance_path(dataset.SeriesInstanceUID, dataset.SOPInstanceUID)
 
-    spool.clean()
     assert list(spool.root.rglob("*.part")) == []
     engine = open_engine(f"sqlite:///{tmp_path / 'ledger.sqlite3'}")
     ledger = Ledger(engine)

@@ -93,6 +93,20 @@ def test_the_first_row_of_a_series_is_waited_for_and_the_rest_goes_together(reco
     assert len(fake.batches) < 25
 
 
+def test_names_are_on_the_disk_before_rows_tell_of_them(fake: FakeLedger):
+    written: list[int] = []
+    recorder = Recorder(fake, set_aside=fake.set_aside, settle=lambda: written.append(len(fake.rows)))
+    recorder.start()
+    try:
+        take(recorder, 0)
+        assert written == [0]
+        take(recorder, 1)
+        recorder.flush()
+        assert written == [0, 1]
+    finally:
+        recorder.stop()
+
+
 def test_a_release_comes_after_every_row_before_it(recorder: Recorder, fake: FakeLedger):
     for number in range(10):
         take(recorder, number)

@@ -2,9 +2,9 @@
 
 pynetdicom runs two threads an association, each in a loop with a sleep of 1 ms: an instance waits in both, and idle
 associations keep a processor busy. What is replaced of it here: the waiting in `DULServiceProvider` (its loop, its
-state machine and its queues stay), `Association._run_reactor`, and for a plain C-STORE the way from the PDU to the
-response, where pynetdicom builds and checks several objects for each. Each gives what the stock class gives; the tests
-compare them.
+state machine and its queues stay), `Association._run_reactor`, the decoding of requests for an association
+(`negotiation`), and for a plain C-STORE the way from the PDU to the response, where pynetdicom builds and checks several
+objects for each. Each gives what the stock class gives; the tests compare them.
 """
 
 # pynetdicom's own annotations leave some types open.
@@ -40,11 +40,13 @@ from dicom_node.receive.messages import (
     store_request,
     store_response,
 )
+from dicom_node.receive.negotiation import KnownRequest
 from dicom_node.receive.quarantine import StoreRequest
 
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 0.1  # how late a timer may be noticed
+_REQUEST: Final = 0x01  # A-ASSOCIATE-RQ (PS3.8 9.3.2)
 _ESTABLISHED: Final = "Sta6"  # data transfer (PS3.8 9.2.1)
 _LONGEST_ANSWER_BYTES: Final = 512  # that a response to C-STORE may take: two UIDs and less than 100 bytes
 _HANDLER_FAILED: Final = 0xC211  # what pynetdicom answers where a handler raises
@@ -145,6 +147,15 @@ class WaitingDul(DULServiceProvider):
         if self.to_user_queue.queue or self.assoc.dimse.msg_queue.queue:
             self._happened.set()
         return self._kill_thread or bool(self.event_queue.queue or self.to_provider_queue.queue)
+
+    def _decode_pdu(self, bytestream: bytearray) -> Any:
+        if bytestream[0] != _REQUEST:
+            return cast("Any", super()._decode_pdu(bytestream))
+        content, pdu = bytes(bytestream), KnownRequest()
+        evt.trigger(self.assoc, evt.EVT_DATA_RECV, {"data": content})
+        pdu.decode(content)
+        evt.trigger(self.assoc, evt.EVT_PDU_RECV, {"pdu": pdu})
+        return pdu, "Evt6"  # A-ASSOCIATE-RQ PDU received (PS3.8 9.2.3)
 
     def _is_transport_event(self) -> bool:
         # Waiting for the connection to close (Sta13), the stock method closes it; it must not be kept.

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
 from socketserver import BaseServer
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from pydicom.uid import UID
-from pynetdicom import _config, evt
+from pynetdicom import _config, acse, evt
 from pynetdicom._validators import validate_ui
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
@@ -23,6 +23,7 @@ from dicom_node.commitment.scp import CommitmentScp
 from dicom_node.errors import SUCCESS, CannotUnderstandError, NodeError, SopClassNotSupportedError
 from dicom_node.receive.guard import Connections, GuardedServer, Handler, Limits, Refusal
 from dicom_node.receive.intake import Intake
+from dicom_node.receive.negotiation import negotiated
 from dicom_node.receive.part10 import IMPLEMENTATION_VERSION_NAME
 from dicom_node.receive.quarantine import StoreRequest
 from dicom_node.receive.storage_classes import presentation_contexts
@@ -135,6 +136,7 @@ class StorageService:
         # pynetdicom's own handlers would log what data sets and identifiers hold.
         _config.LOG_HANDLER_LEVEL = "none"
         _config.VALIDATORS["UI"] = _valid_uid
+        cast("Any", acse).negotiate_as_acceptor = negotiated
         return kind(
             self._entity(),
             address,

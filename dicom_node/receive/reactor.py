@@ -3,8 +3,8 @@
 pynetdicom runs two threads an association, each in a loop with a sleep of 1 ms: an instance waits in both, and idle
 associations keep a processor busy. What is replaced of it here: the waiting in `DULServiceProvider` (its loop, its
 state machine and its queues stay), `Association._run_reactor`, the decoding of requests for an association
-(`negotiation`), and for a plain C-STORE the way from the PDU to the response, where pynetdicom builds and checks several
-objects for each. Each gives what the stock class gives; the tests compare them.
+(`negotiation`), and for a plain C-STORE the way from the PDU to the response, where pynetdicom builds and checks
+several objects for each. Each gives what the stock class gives; the tests compare them.
 """
 
 # pynetdicom's own annotations leave some types open.

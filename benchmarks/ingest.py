@@ -3,6 +3,9 @@
 `ingest.py [INSTANCES REPEATS]`: instances an association, and how often. The sender is DCMTK's storescu; TCP_NODELAY=1
 for it and storescp, which else wait 40 ms an instance. This node and nobody else syncs every instance to the disk
 before it answers, so there is a row for what the disk itself can sync.
+
+No file is removed before all is measured: ext4 without a journal looks for a free inode among those that were removed
+within the last minutes, one by one, and so a receiver would pay for the files of the one before.
 """
 
 import json
@@ -23,7 +26,7 @@ import numpy as np
 
 import sample  # noqa: F401 - puts the tests' helpers on the path
 from dicom_factory import mr_image, write_series
-from dicom_node.receive.files import make_folder, write_whole
+from dicom_node.receive.files import make_folder, settle, write_sealed
 from peers import free_port, listens, program, running
 
 SIDES_PX = {"132 KB": 256, "512 KB": 511}
@@ -106,8 +109,9 @@ def write(folder: Path, folders: list[Path]) -> float:
     contents = [path.read_bytes() for path in sorted(folders[0].iterdir())]
 
     def run(source: Path) -> None:
-        for number, content in enumerate(contents):
-            write_whole(folder / source.name / f"{number}.dcm", [content], replace=False)
+        names = (folder / source.name / f"{number}.dcm" for number in range(len(contents)))
+        parts = [write_sealed(name, [content]) for name, content in zip(names, contents, strict=True)]
+        settle(folder / source.name, filter(None, parts))
 
     for source in folders:
         make_folder(folder / source.name)
@@ -161,17 +165,19 @@ def children() -> set[int]:
     return {int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
-def measure(size: str, spent: dict[str, Spent], *, instances: int, repeats: int) -> None:
-    """Send to everybody in turns, files of one size."""
-    with tempfile.TemporaryDirectory() as root, ExitStack() as stack:
+def measure(root: Path, size: str, spent: dict[str, Spent], *, instances: int, repeats: int) -> None:
+    """Send to everybody in turns, files of one size; all files stay in `root`, empty."""
+    root.mkdir()
+    with ExitStack() as stack:
+        stack.callback(empty, root)
         begun: dict[str, tuple[Sink, int]] = {}
         for name, begin in sinks(len(os.sched_getaffinity(0))).items():
-            folder, before = Path(root) / "".join(filter(str.isalnum, name)), children()
+            folder, before = root / "".join(filter(str.isalnum, name)), children()
             folder.mkdir()
             begun[name] = stack.enter_context(begin(folder)), (children() - before).pop()
-        disk = Path(root) / "disk"
+        disk = root / "disk"
         disk.mkdir()
-        for folders in files(Path(root) / "sent", SIDES_PX[size], instances=instances, repeats=repeats):
+        for folders in files(root / "sent", SIDES_PX[size], instances=instances, repeats=repeats):
             column, count = (size, len(folders)), instances * len(folders)
             for name, (sink, pid) in begun.items():
                 before_s = processor_s(pid)
@@ -179,6 +185,13 @@ def measure(size: str, spent: dict[str, Spent], *, instances: int, repeats: int)
                 spent[name].rates.setdefault(column, []).append(rate)
                 spent[name].processor_ms.setdefault(column, []).append(1000 * (processor_s(pid) - before_s) / count)
             spent[DISK].rates.setdefault(column, []).append(count / write(disk, folders))
+
+
+def empty(folder: Path) -> None:
+    """Give the disk back what files take, but for their inodes."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            os.truncate(path, 0)
 
 
 def table(title: str, rows: dict[str, list[str]]) -> None:
@@ -191,12 +204,12 @@ def table(title: str, rows: dict[str, list[str]]) -> None:
     print()
 
 
-def main(instances: int, repeats: int) -> None:
+def main(root: Path, instances: int, repeats: int) -> None:
     """Print the tables of one run."""
     names = list(sinks(len(os.sched_getaffinity(0))))
     spent = {name: Spent() for name in (*names, DISK)}
-    for size in SIDES_PX:
-        measure(size, spent, instances=instances, repeats=repeats)
+    for size, side_px in SIDES_PX.items():
+        measure(root / f"{instances}-{side_px}", size, spent, instances=instances, repeats=repeats)
     columns = [(size, count) for size in SIDES_PX for count in ASSOCIATIONS]
     rates = {name: [statistics.median(one.rates[column]) for column in columns] for name, one in spent.items()}
     rows = {name: [f"{rate:.0f}" for rate in row] for name, row in rates.items()}
@@ -210,12 +223,13 @@ def main(instances: int, repeats: int) -> None:
     )
     print(
         f"{instances} instances an association, median of {repeats}, in turns. *receiving*: `scp.processes`. mrclip"
-        " syncs every instance to the disk, and its name, before it answers; the others sync nothing. The sender runs"
-        f" on the same cores. *{DISK}*: as the spool writes, by threads, with no DICOM and no sender."
+        " syncs every instance to the disk before it answers, and its name with those of others; they sync nothing. The"
+        f" sender runs on the same cores. *{DISK}*: as the spool writes, by threads, with no DICOM and no sender."
     )
 
 
 if __name__ == "__main__":
-    for run in (tuple(map(int, sys.argv[1:])),) if sys.argv[1:] else RUNS:
-        main(*run)
-        print()
+    with tempfile.TemporaryDirectory() as folder:
+        for run in (tuple(map(int, sys.argv[1:])),) if sys.argv[1:] else RUNS:
+            main(Path(folder), *run)
+            print()

@@ -111,10 +111,10 @@ class BufferedSocket(PolledSocket):
 
     def _to_front(self, count: int) -> None:
         """Move what was read ahead, so that there is room for `count` bytes."""
-        rest = bytes(self._ahead[self._begin : self._end])
+        rest = self._ahead[self._begin : self._end]
         if count > len(self._ahead):
             self._ahead = memoryview(bytearray(count))
-        self._ahead[: len(rest)] = rest
+        self._ahead[: len(rest)] = rest  # also where the two overlap
         self._begin, self._end = 0, len(rest)
 
     def _now(self, act: "_Act", data: memoryview, wants: int, deadline: float) -> int:

@@ -1,8 +1,8 @@
 """Instances a second into this node, DCMTK's storescp, Orthanc and plain pynetdicom: same sender, same files, in turns.
 
 `ingest.py [INSTANCES REPEATS]`: instances an association, and how often. The sender is DCMTK's storescu; TCP_NODELAY=1
-for it and storescp, which else wait 40 ms an instance. This node and nobody else syncs every instance to the disk
-before it answers, so there is a row for what the disk itself can sync.
+for it and storescp, which else wait 40 ms an instance. This node and Orthanc sync every instance to the disk before
+they answer (Orthanc its bytes alone), so there is a row for what the disk itself can sync.
 
 Nobody is to pay for those before. So the disk gets what they left to it before the next turn begins, and no file is
 removed before all is measured: ext4 without a journal looks for a free inode among those that were removed within the
@@ -218,8 +218,9 @@ def main(root: Path, instances: int, repeats: int) -> None:
     )
     print(
         f"{instances} instances an association, median of {repeats}, in turns. *receiving*: `scp.processes`. mrclip"
-        " syncs every instance to the disk before it answers, and its name with those of others; they sync nothing. The"
-        f" sender runs on the same cores. *{DISK}*: as the spool writes, by threads, with no DICOM and no sender."
+        " syncs every instance to the disk before it answers, and its name with those of others; Orthanc syncs the"
+        " bytes of every instance, not its name; the others sync nothing. The sender runs on the same cores."
+        f" *{DISK}*: as the spool writes, by threads, with no DICOM and no sender."
     )
 
 

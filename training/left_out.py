@@ -3,7 +3,8 @@
     python -m training.left_out RUN --real REAL --out OUT
 
 Every volume is judged by the fold that has seen nothing of its group. Headers are swapped between volumes of different
-classes, each volume with one of every other class of the same part of the body: then only pixels can tell.
+classes, each volume with one of every other class of the same part of the body: then only pixels can tell. Of an image
+whose reading is withheld nothing is said, before or after; so those that are read are counted on their own too.
 """
 
 import argparse
@@ -37,6 +38,8 @@ SWAPS: Final = ("swap-header", "swap-parameters", "swap-description")
 ENOUGH: Final = 3  # volumes of a class that has an accuracy of its own
 # Pairs that are told apart by little, quoted on their own.
 NEAR: Final = (("T1", "T2"), ("T2", "FLAIR"), ("T1", "T1C"), ("T2S", "DWI"))
+# Classes that the same times fit: an agent changes none of them, and all of the others are T2-weighted.
+SAME_TIMES: Final = (frozenset({"T1", "T1C"}), frozenset({"T2", "T2-EPI", "DWI", "ADC"}))
 OWN, KEPT = "left-out groups", "left out of every fold"
 
 
@@ -57,6 +60,16 @@ class Swapped:
     classes: tuple[str, str]  # its own, the other's
     before: SeriesReading
     after: SeriesReading
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the image was read at all; that does not depend on the header."""
+        return any(stack.status == "read" for stack in self.before.stacks)
+
+    @property
+    def times_differ(self) -> bool:
+        """Whether the times of one class contradict the image of the other."""
+        return not any(set(self.classes) <= same for same in SAME_TIMES)
 
 
 def folds_observed(run: Run, alarm_rate: float) -> tuple[dict[str, Observed], list[Volume]]:
@@ -110,8 +123,9 @@ def _differ(one: Truth, other: Truth) -> bool:
 
 
 def swap_figures(found: Sequence[Swapped]) -> dict[str, Any]:
-    """The area under the curve of each kind of swap, and of whole headers by near pairs."""
+    """The area under the curve of each kind of swap, of times that differ, and of whole headers by near pairs."""
     by_kind = {name: [one for one in found if one.corruption == name] for name in SWAPS}
+    by_kind[f"{SWAPS[1]}, where times differ"] = [one for one in by_kind[SWAPS[1]] if one.times_differ]
     near = {" and ".join(pair): [one for one in by_kind[SWAPS[0]] if set(one.classes) == set(pair)] for pair in NEAR}
     return {
         "kinds": {name: _area(part) for name, part in by_kind.items()},
@@ -121,10 +135,15 @@ def swap_figures(found: Sequence[Swapped]) -> dict[str, Any]:
 
 def _area(found: Sequence[Swapped]) -> dict[str, Any]:
     before, after = [one.before.score for one in found], [one.after.score for one in found]
+    read = [one for one in found if one.is_read]
+    before_read, after_read = [one.before.score for one in read], [one.after.score for one in read]
     return {
         "series": len(found),
         "auroc": auroc(before, after),
         "interval": auroc_interval(before, after, draws=200),
+        "read": len(read),
+        "auroc_of_read": auroc(before_read, after_read),
+        "interval_of_read": auroc_interval(before_read, after_read, draws=200),
         "flagged": str(share([one.after.flagged for one in found])),
         "flagged_before": str(share([one.before.flagged for one in found])),
     }
@@ -159,13 +178,16 @@ def page(document: Mapping[str, Any]) -> str:
             f"wrong ({', '.join(one['classes'])})"
             for body, one in parts.items()
         ]
-    lines += ["", "## Headers swapped between classes", "", "| swap | series | AUROC (95 %) | flagged | before |"]
-    lines += ["|---|---|---|---|---|"]
+    lines += ["", "## Headers swapped between classes", ""]
+    lines += ["| swap | series | AUROC (95 %) | read | AUROC of those read | flagged | before |", "|---|" + 6 * "---|"]
     for part in document["swaps"].values():
         for name, one in part.items():
-            low, high = one["interval"]
-            area = f"{one['auroc']:.3f} ({low:.3f} to {high:.3f})"
-            lines.append(f"| {name} | {one['series']} | {area} | {one['flagged']} | {one['flagged_before']} |")
+            areas = [
+                f"{one[f'auroc{of}']:.3f} ({one[f'interval{of}'][0]:.3f} to {one[f'interval{of}'][1]:.3f})"
+                for of in ("", "_of_read")
+            ]
+            cells = (name, one["series"], areas[0], one["read"], areas[1], one["flagged"], one["flagged_before"])
+            lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 
 

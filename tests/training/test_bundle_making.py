@@ -204,3 +204,12 @@ def test_a_bundle_is_made_of_caches_real_slices_and_clean_series(
     # T1, T2 and FLAIR: each of 18 volumes with the header of two other classes
     assert found["swaps"]["kinds"]["swap-header"]["series"] == 36
     assert found["swaps"]["near"]["T1 and T2"]["series"] == 12
+    # all of these have times of their own, and what is withheld raises no alarm
+    parameters = found["swaps"]["kinds"]["swap-parameters"]
+    differ = found["swaps"]["kinds"]["swap-parameters, where times differ"]
+    assert (differ["series"], differ["auroc"]) == (parameters["series"], parameters["auroc"])
+    assert parameters["read"] <= parameters["series"]
+    assert (
+        f"| swap-header | 36 | {found['swaps']['kinds']['swap-header']['auroc']:.3f} ("
+        in (tmp_path / "left-out" / "left-out.md").read_text()
+    )

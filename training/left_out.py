@@ -38,7 +38,7 @@ SWAPS: Final = ("swap-header", "swap-parameters", "swap-description")
 ENOUGH: Final = 3  # volumes of a class that has an accuracy of its own
 # Pairs that are told apart by little, quoted on their own.
 NEAR: Final = (("T1", "T2"), ("T2", "FLAIR"), ("T1", "T1C"), ("T2S", "DWI"))
-# Classes that the same times fit: an agent changes none of them, and all of the others are T2-weighted.
+# Classes that the same times fit: an agent changes none of them, and all of the others take long ones.
 SAME_TIMES: Final = (frozenset({"T1", "T1C"}), frozenset({"T2", "T2-EPI", "DWI", "ADC"}))
 OWN, KEPT = "left-out groups", "left out of every fold"
 

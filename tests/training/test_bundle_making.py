@@ -204,7 +204,11 @@ def test_a_bundle_is_made_of_caches_real_slices_and_clean_series(
     # T1, T2 and FLAIR: each of 18 volumes with the header of two other classes
     assert found["swaps"]["kinds"]["swap-header"]["series"] == 36
     assert found["swaps"]["near"]["T1 and T2"]["series"] == 12
-    # all of these have times of their own, and what is withheld raises no alarm
+    # all of these have times of their own; T1 with and without an agent would not
+    (one,) = reading.series
+    agent = left_out.Swapped(corruption="swap-parameters", classes=("T1C", "T1"), before=one, after=one)
+    assert agent.is_read == (one.stacks[0].status == "read")
+    assert not agent.times_differ
     parameters = found["swaps"]["kinds"]["swap-parameters"]
     differ = found["swaps"]["kinds"]["swap-parameters, where times differ"]
     assert (differ["series"], differ["auroc"]) == (parameters["series"], parameters["auroc"])

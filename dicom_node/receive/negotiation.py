@@ -60,6 +60,7 @@ class KnownRequest(A_ASSOCIATE_RQ):
         self.variable_items = [whole[0], *whole[len(items) + 1 :]]
         primitive = super().to_primitive()
         self.variable_items = whole
+        # Not by its setter, which copies the list: what was answered to these is remembered with it.
         cast("Any", primitive)._presentation_context_definition_list = contexts  # noqa: SLF001
         return primitive
 

@@ -70,27 +70,28 @@ def judge(
     """Judge one stack by the embeddings of its chosen slices.
 
     `claim` is what the stack's header claims. The image makes findings where the stack's p-value is at most
-    `alarm_rate`. ValueError for no slice.
+    `alarm_rate`; also where no contrast is likely enough to be answered, for it may still be clear that it is not the
+    claimed one. ValueError for no slice.
     """
     image = mean_embedding(embeddings)
     distance = None if model.gate is None else model.gate.distance(image)
     if distance is not None and model.gate_distance is not None and distance > model.gate_distance:
-        return _abstained("out-of-domain", distance)
+        return _out_of_domain(distance)
     shown = infer(embeddings, model.grid)
-    if shown.contrast.probability < model.bundle.manifest.minimum_probability:
-        return _abstained("low-confidence", distance)
+    sure = shown.contrast.probability >= model.bundle.manifest.minimum_probability
     header = _silence_counted(claimed_caption(stack, claim))
     against = model.counterfactuals.log_odds(image, header)
     scores = tuple(_field_score(field, nats, header, group(stack, claim)) for field, nats in against.items())
     evidence = tuple(_evidence(score, header.get(score.field), model.calibration) for score in scores)
     score, p_value = _worth(evidence, model.calibration, distance)
+    doubts = _doubts(evidence, p_value, alarm_rate)
     return Judgement(
-        status="read",
-        reason=None,
-        contrast=shown.contrast,
-        estimates=shown.estimates,
+        status="read" if sure else "abstained",
+        reason=None if sure else _reason("low-confidence"),
+        contrast=shown.contrast if sure else None,
+        estimates=shown.estimates if sure else {},
         evidence=evidence,
-        findings=image_findings(_doubts(evidence, p_value, alarm_rate), shown=shown, header=stack.header, claim=claim),
+        findings=image_findings(doubts, shown=shown if sure else None, header=stack.header, claim=claim),
         score=score,
         p_value=p_value,
         record=StackRecord(scores=scores, gate_distance=distance),
@@ -194,10 +195,15 @@ def _squashed(nats: float) -> float:
     return 0.5 * (1 + nats / (1 + abs(nats)))
 
 
-def _abstained(code: Literal["out-of-domain", "low-confidence"], distance: float | None) -> Judgement:
+def _reason(code: Literal["out-of-domain", "low-confidence"]) -> Reason:
+    return Reason(code=code, message=ABSTAINED[code])
+
+
+def _out_of_domain(distance: float) -> Judgement:
+    """Nothing is said of what the model does not know, nor of its header."""
     return Judgement(
         status="abstained",
-        reason=Reason(code=code, message=ABSTAINED[code]),
+        reason=_reason("out-of-domain"),
         contrast=None,
         estimates={},
         evidence=(),

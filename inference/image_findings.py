@@ -37,8 +37,12 @@ class _Sight:
     expected: str | None
 
 
-def image_findings(doubts: Sequence[Doubt], *, shown: Shown, header: FrameHeader, claim: Claim) -> tuple[Finding, ...]:
+def image_findings(
+    doubts: Sequence[Doubt], *, shown: Shown | None, header: FrameHeader, claim: Claim
+) -> tuple[Finding, ...]:
     """The findings for the doubts about one header, in their order; codes are `image-` and the field in words.
+
+    Of an image that shows no contrast for sure (`shown` is None) it is said what it does not fit, not what it is.
 
     One wrong field makes the others fit worse too. So where the image says what it expects instead of some, only those
     are spoken of; else the first doubt alone.
@@ -67,7 +71,9 @@ def _finding(doubt: Doubt, sight: _Sight, header: FrameHeader, claim: Claim) -> 
     )
 
 
-def _sight(doubt: Doubt, shown: Shown) -> _Sight:
+def _sight(doubt: Doubt, shown: Shown | None) -> _Sight:
+    if shown is None:
+        return _Sight(looks=f"fits the {doubt.field.words} of its header worse than other images do", expected=None)
     field, claimed, contrast = doubt.field, doubt.claimed, shown.contrast
     label = f"{contrast.label} ({contrast.probability:.2f})"
     if field.name == "contrast" and contrast.label != claimed:

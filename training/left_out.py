@@ -4,7 +4,7 @@
 
 Every volume is judged by the fold that has seen nothing of its group. Headers are swapped between volumes of different
 classes, each volume with one of every other class of the same part of the body: then only pixels can tell. Of an image
-whose reading is withheld nothing is said, before or after; so those that are read are counted on their own too.
+that is out of domain nothing is said, before or after; so those that are read are counted on their own too.
 """
 
 import argparse

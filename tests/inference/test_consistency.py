@@ -229,11 +229,34 @@ def test_an_image_like_none_the_model_knows_is_out_of_domain(model: Model) -> No
     assert strange(replace(model, gate=None)).status == "read"
 
 
+def _never_sure(model: Model) -> Model:
+    """The same model with a bundle that holds no contrast likely enough."""
+    content = replace(model.bundle.manifest, minimum_probability=math.nextafter(1.0, 0.0))
+    return replace(model, bundle=replace(model.bundle, manifest=content))
+
+
 def test_an_answer_that_is_not_likely_enough_is_not_given(model: Model) -> None:
-    content = replace(model.bundle.manifest, minimum_probability=0.999)
-    judgement = judged(replace(model, bundle=replace(model.bundle, manifest=content)), protocol("T2"), protocol("T2"))
+    judgement = judged(_never_sure(model), protocol("T2"), protocol("T2"))
     assert judgement.reason is not None
     assert (judgement.status, judgement.reason.code) == ("abstained", "low-confidence")
+    assert (judgement.contrast, judgement.estimates, judgement.findings) == (None, {}, ())
+
+
+@pytest.mark.parametrize(("image", "header", "code", "_expected"), list(WRONG.values()), ids=list(WRONG))
+def test_a_header_is_contradicted_by_an_image_whose_contrast_is_not_sure(
+    model: Model, image: Caption, header: Caption, code: str, _expected: str
+) -> None:
+    """The same evidence and the same alarm as where the contrast is answered; but not what it is instead."""
+    unsure = judged(_never_sure(model), image, header)
+    sure = judged(model, image, header)
+    assert (unsure.status, unsure.contrast, unsure.estimates) == ("abstained", None, {})
+    assert (unsure.evidence, unsure.score, unsure.p_value) == (sure.evidence, sure.score, sure.p_value)
+    assert unsure.record == sure.record
+    assert sure.findings != ()
+    (finding,) = unsure.findings
+    assert finding.expected is None
+    assert finding.p_value is not None
+    assert "looks like" not in finding.message
 
 
 def test_the_gate_measures_the_kth_neighbour() -> None:

@@ -137,7 +137,9 @@ def test_half_precision_gives_the_answers_of_single(tmp_path: Path) -> None:
     assert [(one.contrast, one.flagged) for one in single] == [(one.contrast, one.flagged) for one in halved]
     assert len({one.contrast for one in single}) > 3
     for one, other in zip(single, halved, strict=True):
-        assert one.p_value == pytest.approx(other.p_value, abs=0.02)
+        assert one.p_value is not None
+        # Ranks lie a step apart where clean series are rare; the steps are small where an alarm is near.
+        assert one.p_value == pytest.approx(other.p_value, abs=0.003 if one.p_value <= 0.05 else 0.03)
     probabilities, same = (
         [stack.contrast.probability for one in series for stack in one.stacks if stack.contrast is not None]
         for series in (single, halved)

@@ -72,8 +72,9 @@ def _finding(doubt: Doubt, sight: _Sight, header: FrameHeader, claim: Claim) -> 
 
 
 def _sight(doubt: Doubt, shown: Shown | None) -> _Sight:
+    vague = _Sight(looks=f"fits the {doubt.field.words} of its header worse than other images do", expected=None)
     if shown is None:
-        return _Sight(looks=f"fits the {doubt.field.words} of its header worse than other images do", expected=None)
+        return vague
     field, claimed, contrast = doubt.field, doubt.claimed, shown.contrast
     label = f"{contrast.label} ({contrast.probability:.2f})"
     if field.name == "contrast" and contrast.label != claimed:
@@ -92,7 +93,7 @@ def _sight(doubt: Doubt, shown: Shown | None) -> _Sight:
     if answer is not None and answer.value != claimed:
         expected = _with(answer.value, field)
         return _Sight(looks=f"looks like {contrast.label} {expected} ({answer.probability:.2f})", expected=expected)
-    return _Sight(looks=f"fits the {field.words} of its header worse than other images do", expected=None)
+    return vague
 
 
 def _says(doubt: Doubt, recorded: str | None) -> str:

@@ -134,19 +134,20 @@ def swap_figures(found: Sequence[Swapped]) -> dict[str, Any]:
 
 
 def _area(found: Sequence[Swapped]) -> dict[str, Any]:
-    before, after = [one.before.score for one in found], [one.after.score for one in found]
     read = [one for one in found if one.is_read]
-    before_read, after_read = [one.before.score for one in read], [one.after.score for one in read]
     return {
         "series": len(found),
-        "auroc": auroc(before, after),
-        "interval": auroc_interval(before, after, draws=200),
+        **_separation(found, ""),
         "read": len(read),
-        "auroc_of_read": auroc(before_read, after_read),
-        "interval_of_read": auroc_interval(before_read, after_read, draws=200),
+        **_separation(read, "_of_read"),
         "flagged": str(share([one.after.flagged for one in found])),
         "flagged_before": str(share([one.before.flagged for one in found])),
     }
+
+
+def _separation(found: Sequence[Swapped], of: str) -> dict[str, Any]:
+    before, after = [one.before.score for one in found], [one.after.score for one in found]
+    return {f"auroc{of}": auroc(before, after), f"interval{of}": auroc_interval(before, after, draws=200)}
 
 
 def macro(stacks: Sequence[Outcome]) -> dict[str, dict[str, Any]]:

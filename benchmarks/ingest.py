@@ -27,7 +27,7 @@ import numpy as np
 
 import sample  # noqa: F401 - puts the tests' helpers on the path
 from dicom_factory import mr_image, write_series
-from dicom_node.receive.files import make_folder, settle, write_sealed
+from dicom_node.receive.files import BLOCK_BYTES, make_folder, settle, write_sealed
 from peers import free_port, listens, program, running
 
 SIDES_PX = {"132 KB": 256, "512 KB": 511}
@@ -108,9 +108,10 @@ def send(sink: Sink, folders: list[Path]) -> float:
 def write(folder: Path, folders: list[Path]) -> float:
     """Seconds to write the files of `folders` as the spool does, a thread for each, with nothing else going on."""
     contents = [path.read_bytes() for path in sorted(folders[0].iterdir())]
+    contents = [content + bytes(-len(content) % BLOCK_BYTES) for content in contents]
 
     def run(source: Path) -> None:
-        names = (folder / source.name / f"{number}.dcm" for number in range(len(contents)))
+        names = (f"{folder}/{source.name}/{number}.dcm" for number in range(len(contents)))
         parts = [write_sealed(name, [content]) for name, content in zip(names, contents, strict=True)]
         settle(folder / source.name, filter(None, parts))
 

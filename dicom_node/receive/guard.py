@@ -21,12 +21,12 @@ from typing import Any, Final, Literal, Protocol, cast
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from dicom_node.receive.buffered import BufferedSocket
 from dicom_node.receive.quarantine import StoreRequest
-from dicom_node.receive.reactor import QuickStores, WaitingAssociation, WaitingDul
+from dicom_node.receive.reactor import QuickStores, Values, WaitingAssociation, WaitingDul
 
 log = logging.getLogger(__name__)
 
@@ -161,18 +161,18 @@ class BoundedMessages(QuickStores):
         self._longest = limits.message_bytes
         self._received = 0
 
-    def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take in fragments of a message (PS3.8 E.2)."""
-        fragments = [data for _, data in primitive.presentation_data_value_list]
-        self._received += sum(len(data) for data in fragments)
+    def receive_values(self, values: Values) -> None:
+        """Take in fragments of a message, each with its presentation context."""
+        sizes = [len(value) for _, value in values]
+        self._received += sum(sizes)
         if self._received > self._longest:
             self._end(f"a message has more than {self._longest} bytes")
             return
-        if not all(fragments) or self.msg_queue.qsize() >= _MESSAGES_WAITING:
+        if 0 in sizes or len(self.msg_queue.queue) >= _MESSAGES_WAITING:
             self._end("fragments are empty, or requests do not wait for responses")
             return
         try:
-            super().receive_primitive(primitive)
+            super().receive_values(values)
         except Exception as error:  # noqa: BLE001 - whatever a peer's command set makes pynetdicom's parser raise
             self._end(f"a command set cannot be understood ({type(error).__name__})")
             return

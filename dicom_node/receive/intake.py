@@ -88,10 +88,10 @@ class Intake:
         if stored.arrival != "conflict" and not self._record(identity, request):
             self._spool.set_aside(identity.series_instance_uid, identity.sop_instance_uid)
             aside = self._spool.conflict_path(identity.sop_instance_uid, request.data_set)
-            stored = StoredInstance(path=aside, arrival="conflict")
+            stored = StoredInstance(name=str(aside), arrival="conflict")
         if stored.arrival == "conflict":
             log.warning("another data set has this UID", extra={"sop_instance_uid": identity.sop_instance_uid})
-        elif not stored.path.exists():  # retention took its series away between the two: once more
+        elif not stored.exists():  # retention took its series away between the two: once more
             return self.take(request)
         return Taken(series_instance_uid=identity.series_instance_uid, stored=stored)
 

@@ -21,6 +21,7 @@ _DATA_PDU: Final = Struct(">BBLLB")  # P-DATA-TF with one item (PS3.8 9.3.5)
 _ITEM: Final = Struct(">LB")
 _ELEMENT: Final = Struct("<HHL")  # implicit VR little endian (PS3.7 6.3.1)
 _SHORT: Final = Struct("<H")
+_SHORTS: Final = Struct("<4H")
 _ANSWER: Final = Struct("<HHLHHHLHHHLHHHLH")  # four elements of a short
 _NO_DATA_SET: Final = 0x0101
 _STORE_REQUEST: Final = 0x0001
@@ -65,9 +66,9 @@ def store_command(command: memoryview) -> StoreCommand | None:
     if values is None or tuple(values) != _REQUEST:
         return None
     numbers = [values[element] for element in (0x0100, 0x0110, 0x0700, 0x0800)]
-    if any(len(number) != _SHORT.size for number in numbers):
+    if {*map(len, numbers)} != {_SHORT.size}:
         return None
-    field, message_id, priority, data_set = (_SHORT.unpack(number)[0] for number in numbers)
+    field, message_id, priority, data_set = _SHORTS.unpack(b"".join(numbers))
     sop_class, instance = _uid(values[0x0002]), _uid(values[0x1000])
     if field != _STORE_REQUEST or data_set == _NO_DATA_SET or sop_class is None or instance is None:
         return None

@@ -13,6 +13,7 @@ from typing import Final
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicom_node.errors import CannotUnderstandError
+from dicom_node.receive.files import BLOCK_BYTES
 from dicom_node.report.uids import IMPLEMENTATION_CLASS_UID
 from inference import __version__
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, is_uid
@@ -32,6 +33,7 @@ _UNDEFINED: Final = 0xFFFFFFFF
 _LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # a length of four bytes (PS3.5 7.1.2)
 _SHORT_VRS: Final = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())  # of two
 _HEADER_BYTES: Final = 8  # of an element, unless its length has four bytes after its VR
+_LONG_HEADER_BYTES: Final = 12  # where it has
 # In either byte order: an element of a short VR, and a length of two and of four bytes.
 _LITTLE: Final = Struct("<HH2sH"), Struct("<H"), Struct("<L")
 _BIG: Final = Struct(">HH2sH"), Struct(">H"), Struct(">L")
@@ -88,8 +90,18 @@ def read_file_meta(file: memoryview) -> FileMeta:
     return FileMeta(transfer_syntax_uid=syntax, sending_aet=values.get(_SENDER) or None, data_set_offset=walk.position)
 
 
-def file_meta(*, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, sending_aet: str | None) -> bytes:
-    """Preamble, prefix and file meta information (PS3.10 7.1), always in Explicit VR Little Endian."""
+def file_meta(
+    *,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    transfer_syntax_uid: str,
+    sending_aet: str | None,
+    data_set_bytes: int | None = None,
+) -> bytes:
+    """Preamble, prefix and file meta information (PS3.10 7.1), always in Explicit VR Little Endian.
+
+    With the length of a data set: such that a file of both ends where a block does, filled up with Private Information.
+    """
     elements = b"".join(
         (
             pack("<HH2sHL2s", 0x0002, 0x0001, b"OB", 0, 2, b"\x00\x01"),
@@ -101,7 +113,16 @@ def file_meta(*, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid:
             b"" if sending_aet is None else _short(0x0017, b"AE", sending_aet),
         )
     )
+    if data_set_bytes is not None and data_set_bytes % 2 == 0:  # an element cannot fill up an odd length
+        elements += _filling(_GROUP_LENGTH_END + len(elements) + data_set_bytes)
     return _PREAMBLE + _GROUP_LENGTH + pack("<L", len(elements)) + elements
+
+
+def _filling(size: int) -> bytes:
+    """Private Information and its creator: so long that `size` bytes and they are whole blocks."""
+    creator = _short(0x0100, b"UI", IMPLEMENTATION_CLASS_UID)
+    room = -(size + len(creator) + _LONG_HEADER_BYTES) % BLOCK_BYTES
+    return creator + pack("<HH2sHL", 0x0002, 0x0102, b"OB", 0, room) + bytes(room)
 
 
 def _group_2(file: memoryview) -> memoryview:
@@ -127,12 +148,10 @@ def _text(value: memoryview) -> str:
 
 def _uid(values: dict[int, str], tag: int, name: str) -> str:
     value = values.get(tag)
-    place = f"{name} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
-    if not value:
-        raise CannotUnderstandError(f"{place} is missing")
-    if not is_uid(value):  # what stands there instead may be anything, so it is not quoted
-        raise CannotUnderstandError(f"{place} is not a UID (PS3.5 9.1)")
-    return value
+    if value and is_uid(value):
+        return value
+    wrong = "is not a UID (PS3.5 9.1)" if value else "is missing"  # what stands there may be anything: it is not quoted
+    raise CannotUnderstandError(f"{name} ({tag >> 16:04X},{tag & 0xFFFF:04X}) {wrong}")
 
 
 class _Walk:

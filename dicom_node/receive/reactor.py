@@ -15,7 +15,7 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -50,6 +50,8 @@ _REQUEST: Final = 0x01  # A-ASSOCIATE-RQ (PS3.8 9.3.2)
 _ESTABLISHED: Final = "Sta6"  # data transfer (PS3.8 9.2.1)
 _LONGEST_ANSWER_BYTES: Final = 512  # that a response to C-STORE may take: two UIDs and less than 100 bytes
 _HANDLER_FAILED: Final = 0xC211  # what pynetdicom answers where a handler raises
+
+Values = Sequence[tuple[int, bytes | memoryview]]  # presentation context and value of each item of a P-DATA-TF PDU
 
 
 class WaitingDul(DULServiceProvider):
@@ -133,9 +135,7 @@ class WaitingDul(DULServiceProvider):
                 return
             if items is None:
                 break
-            data = P_DATA()
-            data.presentation_data_value_list.extend(cast("Any", items))
-            self.assoc.dimse.receive_primitive(data)
+            cast("QuickStores", self.assoc.dimse).receive_values(items)
             if self._has_more_to_do or not self._sleep():
                 return
             self._idle_timer.restart()
@@ -277,16 +277,20 @@ class QuickStores(DIMSEServiceProvider):
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take in fragments of a message (PS3.8 E.2)."""
-        values = cast("list[tuple[int, Any]]", primitive.presentation_data_value_list)
+        self.receive_values(cast("Any", primitive.presentation_data_value_list))
+
+    def receive_values(self, values: Values) -> None:
+        """Take in fragments of a message, each with its presentation context."""
+        begin = 0
         if self.is_between:
-            self._store = self._begun(values[0])
-            values = values[1:]
+            self._store, begin = self._begun(values[0]), 1
         if self._store is None:
-            super().receive_primitive(primitive)
+            self._leave(values)
             return
-        for number, (_, value) in enumerate(values):
+        for number in range(begin, len(values)):
+            value = values[number][1]
             if value[0] & COMMAND:  # not here; what pynetdicom makes of it is the answer
-                self._leave(values[number:])
+                self._give_up(values[number:])
                 return
             self._store.data_set.write(memoryview(value)[1:])
             if value[0] & LAST:
@@ -302,7 +306,7 @@ class QuickStores(DIMSEServiceProvider):
         data.presentation_data_value_list = cast("Any", [[store.context, value]])
         self.dul.send_pdu(data)
 
-    def _begun(self, first: tuple[int, Any]) -> "Store | None":
+    def _begun(self, first: tuple[int, bytes | memoryview]) -> "Store | None":
         """The request that begins with this fragment; None where it is another message, or somebody listens to all."""
         context, value = first
         if value[0] & (COMMAND | LAST) != COMMAND | LAST or self.assoc.get_handlers(evt.EVT_DIMSE_RECV):
@@ -317,14 +321,19 @@ class QuickStores(DIMSEServiceProvider):
         if not cast("WaitingDul", self.dul).serve_here(store):
             self.msg_queue.put((store.context, store_request(store.command, store.context, store.data_set)))
 
-    def _leave(self, rest: "list[tuple[int, Any]]") -> None:
+    def _give_up(self, rest: Values) -> None:
         """Let pynetdicom go on with a message from its beginning."""
         store, self._store = cast("Store", self._store), None
         begun = b"\x00" + store.data_set.getvalue()
+        values: Values
         for values in ([(store.context, store.fragment)], [(store.context, begun)], rest):
-            data = P_DATA()
-            data.presentation_data_value_list.extend((context, bytes(value)) for context, value in values)
-            super().receive_primitive(data)
+            self._leave(values)
+
+    def _leave(self, values: Values) -> None:
+        """Leave fragments to pynetdicom."""
+        data = P_DATA()
+        data.presentation_data_value_list.extend(cast("Any", [(context, bytes(value)) for context, value in values]))
+        super().receive_primitive(data)
 
 
 @dataclass(kw_only=True, slots=True)

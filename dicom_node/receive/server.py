@@ -176,7 +176,8 @@ class StorageService:
             return _refused(error)
         series = taken.series_instance_uid
         self._senders.seen(association, series)
-        log.debug("instance taken", extra={"series_uid": series, "seconds": round(time.monotonic() - begun, 4)})
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("instance taken", extra={"series_uid": series, "seconds": round(time.monotonic() - begun, 4)})
         conflict = taken.stored.arrival == "conflict"
         return _DUPLICATE if conflict and self._settings.duplicates == "refuse" else SUCCESS
 

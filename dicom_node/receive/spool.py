@@ -54,8 +54,17 @@ class EncodedInstance:
 class StoredInstance:
     """Where an instance lies: stored, there already (duplicate), or aside since another has its UID (conflict)."""
 
-    path: Path
+    name: str
     arrival: Arrival
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return Path(self.name)
+
+    def exists(self) -> bool:
+        """Whether it is still there."""
+        return os.path.exists(self.name)  # noqa: PTH110 - asked for every instance
 
 
 class Spool:
@@ -73,8 +82,8 @@ class Spool:
         self._instances, self._conflicts, self._reports, self._companions, self._reviews = (
             root / name for name in ("instances", "conflicts", "reports", "companions", "reviews")
         )
-        self._synced: dict[SeriesInstanceUid, Path] = {}
-        self._unsettled: dict[Path, list[str]] = {}  # parts of files whose name is not synced, by folder
+        self._synced: dict[SeriesInstanceUid, str] = {}
+        self._unsettled: dict[str, list[str]] = {}  # parts of files whose name is not synced, by folder
         self._turn = threading.Lock()
         root.mkdir(mode=0o750, parents=True, exist_ok=True)
         for folder in (self._instances, self._conflicts, self._reports, self._companions, self._reviews):
@@ -100,22 +109,25 @@ class Spool:
         read. Raises SpoolFullError or OutOfResourcesError, with nothing left behind.
         """
         self.check_room(len(instance.data_set))
-        path = self._made_folder(instance.series_instance_uid) / f"{_name(instance.sop_instance_uid)}.dcm"
+        # Names as text: this is done for every instance, and an object around each costs.
+        name = f"{self._made_folder(instance.series_instance_uid)}/{_name(instance.sop_instance_uid)}.dcm"
         meta = file_meta(
             sop_class_uid=instance.sop_class_uid,
             sop_instance_uid=instance.sop_instance_uid,
             transfer_syntax_uid=instance.transfer_syntax_uid,
             sending_aet=instance.sending_aet,
+            data_set_bytes=len(instance.data_set),
         )
         chunks = (meta, instance.data_set)
-        if not path.exists() and self._write(path, chunks):
-            return StoredInstance(path=path, arrival="stored")
+        if not os.path.exists(name) and self._write(name, chunks):  # noqa: PTH110
+            return StoredInstance(name=name, arrival="stored")
+        path = Path(name)
         if _same_data_set(path, meta, instance.data_set):
             sync_folder(path.parent)  # whoever stored it may not have come so far yet
-            return StoredInstance(path=path, arrival="duplicate")
+            return StoredInstance(name=name, arrival="duplicate")
         aside = self.conflict_path(instance.sop_instance_uid, instance.data_set)
         write_whole(aside, chunks, replace=False)
-        return StoredInstance(path=aside, arrival="conflict")
+        return StoredInstance(name=os.fspath(aside), arrival="conflict")
 
     def settle(self) -> None:
         """Sync the names of instances that were stored since, where each of them is not synced by itself."""
@@ -123,7 +135,7 @@ class Spool:
             unsettled, self._unsettled = self._unsettled, {}
         for folder, parts in unsettled.items():
             try:
-                settle(folder, parts)
+                settle(Path(folder), parts)
             except NodeError as error:  # they keep the names of their parts, which are synced
                 log.warning("names not synced", extra={"count": len(parts), "reason": str(error)})
 
@@ -234,14 +246,14 @@ class Spool:
         instances = sum(remove_parts(folder, keep=self._keep) for folder in self._instances.iterdir())
         return sum(map(remove_parts, folders)) + instances
 
-    def _write(self, path: Path, chunks: Sequence[bytes | memoryview]) -> bool:
+    def _write(self, name: str, chunks: Sequence[bytes | memoryview]) -> bool:
         if self._settled:
-            return write_whole(path, chunks, replace=False)
-        part = write_sealed(path, chunks)
+            return write_whole(Path(name), chunks, replace=False)
+        part = write_sealed(name, chunks)
         if part is None:
             return False
         with self._turn:
-            self._unsettled.setdefault(path.parent, []).append(part)
+            self._unsettled.setdefault(os.path.dirname(name), []).append(part)  # noqa: PTH120
         return True
 
     def _keep(self, part: Path, path: Path) -> bool:
@@ -258,16 +270,15 @@ class Spool:
             return False
         return True
 
-    def _made_folder(self, series: SeriesInstanceUid) -> Path:
-        folder = self._synced.get(series)
-        if folder is not None and os.path.exists(folder):  # noqa: PTH110 - retention takes folders away
-            return folder
+    def _made_folder(self, series: SeriesInstanceUid) -> str:
+        known = self._synced.get(series)
+        if known is not None and os.path.exists(known):  # noqa: PTH110 - retention takes folders away
+            return known
         folder = self.series_folder(series)
         make_folder(folder)
         if len(self._synced) >= _REMEMBERED:
             self._synced.clear()
-        self._synced[series] = folder
-        return folder
+        return self._synced.setdefault(series, os.fspath(folder))
 
 
 def _name(uid: str) -> str:

@@ -158,7 +158,7 @@ def test_a_folder_that_retention_took_away_needs_no_sync(spool: Spool):
     assert len(list((spool.root / "removed").iterdir())) == 2  # they are deleted with it
 
 
-@pytest.mark.parametrize("call", ["fsync", "link", "writev"])
+@pytest.mark.parametrize("call", ["fsync", "link", "write"])
 def test_a_full_disk_leaves_nothing_behind(spool: Spool, monkeypatch: pytest.MonkeyPatch, call: str):
     spool.store(instance(b"first", uid="1"))
     spool.settle()

@@ -19,11 +19,13 @@ SECTIONS = {
     "slices": "Fewer slices where the answer is clear",
     "report_size": "A report on a large series",
     "ingest": "Receiving, against storescp and Orthanc",
+    "ingest_choices": "Receiving: choices, and where the time goes",
     "ledger_growth": "One more instance, and what is due, in a ledger of a million series",
     "worklist": "A page of the worklist out of a million series",
     "end_to_end": "From the last C-STORE to the accepted report",
     "chaos": "Killed at random",
     "faults": "Killed, cut off, filled up and lied to: what is lost or doubled",
+    "power_cut": "Cut off by the power while it receives",
     "training_throughput": "Training against open_clip's own loop",
 }
 HEAD = """# Benchmarks

@@ -13,12 +13,11 @@ from dicom_node.wiring import make_scp, open_ledger
 from dicom_node.wiring_receive import make_commitment_scp, make_intake, make_recorder, make_reporter, open_spool
 
 
-def main() -> None:
-    """Receive until killed, or until standard input ends."""
-    root, processes = Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else 1
+def receive(root: Path, changed: dict[str, object]) -> None:
+    """Receive with settings of the SCP until killed, or until standard input ends."""
     settings = Settings.model_validate(
         {
-            "scp": {"host": "127.0.0.1", "port": 0, "processes": processes},
+            "scp": {"host": "127.0.0.1", "port": 0, "processes": 1, **changed},
             "spool": {"path": root / "spool", "reserve_bytes": 0},
         }
     )
@@ -40,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    receive(Path(sys.argv[1]), {"processes": int(sys.argv[2])} if sys.argv[2:] else {})

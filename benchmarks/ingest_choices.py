@@ -20,7 +20,7 @@ from typing import Any
 import ingest
 from ingest import SIDES_PX, Sink, children, files, send
 
-INSTANCES, REPEATS = 80, 5
+INSTANCES, REPEATS = 100, 9
 PROFILED = 300  # instances an association
 CHOICES: dict[str, dict[str, Any]] = {
     "as it is: PDUs of 128 KiB, no Nagle, 256 KiB read ahead": {},
@@ -54,8 +54,10 @@ def compare(root: Path, size: str) -> dict[str, float]:
             folder = root / str(number)
             folder.mkdir(parents=True)
             sinks[name] = stack.enter_context(tuned(folder, choices))
+        turn = list(sinks.items())
         for folders in files(root / "sent", SIDES_PX[size], instances=INSTANCES, repeats=REPEATS):
-            for name, sink in sinks.items():
+            turn = turn[1:] + turn[:1]  # nobody is always the first
+            for name, sink in turn:
                 os.sync()
                 rates[name].append(INSTANCES * len(folders) / send(sink, folders))
     return {name: statistics.median(found) for name, found in rates.items()}

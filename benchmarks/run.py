@@ -47,12 +47,18 @@ def main(names: list[str]) -> None:
     if unknown:
         sys.exit(f"no benchmark is named {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     bodies = sections(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else {}
+    failed: list[str] = []
     for name in names or SECTIONS:
         print(f"benchmarks/{name}.py", file=sys.stderr, flush=True)
-        run = subprocess.run([sys.executable, HERE / f"{name}.py"], check=True, stdout=subprocess.PIPE, text=True)
-        bodies[name] = f"{describe()}\n\n{run.stdout.strip()}"
+        run = subprocess.run([sys.executable, HERE / f"{name}.py"], check=False, stdout=subprocess.PIPE, text=True)
+        if run.returncode:
+            failed.append(name)
+        else:
+            bodies[name] = f"{describe()}\n\n{run.stdout.strip()}"
     parts = [f"## {title}\n<!-- {name} -->\n{bodies[name]}\n" for name, title in SECTIONS.items() if name in bodies]
     PAGE.write_text("\n".join([HEAD, *parts]), encoding="utf-8")
+    if failed:
+        sys.exit(f"failed, and the page keeps what it said before: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -42,15 +42,20 @@ DISK, CACHED = "the disk alone, synced", "the disk alone, synced, through the pa
 
 
 @contextmanager
-def node(processes: int, folder: Path) -> Iterator[Sink]:
-    """This node's receiving part in processes of its own."""
-    command = [sys.executable, str(RECEIVER), str(folder), str(processes)]
+def receiver(script: Path, folder: Path, how: str) -> Iterator[Sink]:
+    """This node's receiving part in processes of its own, as a script of ours starts it."""
+    command = [sys.executable, str(script), str(folder), how]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield int(process.stdout.readline()), "MRCLIP"
         finally:
             process.kill()
+
+
+def node(processes: int, folder: Path) -> AbstractContextManager[Sink]:
+    """This node's receiving part as it is."""
+    return receiver(RECEIVER, folder, str(processes))
 
 
 @contextmanager

@@ -7,20 +7,18 @@ import json
 import os
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ingest
-from ingest import SIDES_PX, Sink, children, files, send
+from ingest import SIDES_PX, Sink, children, files, receiver, send
 
 INSTANCES, REPEATS = 100, 9
+TUNED = Path(__file__).with_name("tuned_scp.py")
 PROFILED = 300  # instances an association
 CHOICES: dict[str, dict[str, Any]] = {
     "as it is: PDUs of 128 KiB, no Nagle, 256 KiB read ahead": {},
@@ -33,18 +31,6 @@ CHOICES: dict[str, dict[str, Any]] = {
 }
 
 
-@contextmanager
-def tuned(folder: Path, choices: dict[str, Any]) -> Iterator[Sink]:
-    """This node's receiving part in one process, with choices of its own."""
-    command = [sys.executable, str(Path(__file__).with_name("tuned_scp.py")), str(folder), json.dumps(choices)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline()), "MRCLIP"
-        finally:
-            process.kill()
-
-
 def compare(root: Path, size: str) -> dict[str, float]:
     """Instances a second with each of the choices."""
     rates: dict[str, list[float]] = {name: [] for name in CHOICES}
@@ -53,7 +39,7 @@ def compare(root: Path, size: str) -> dict[str, float]:
         for number, (name, choices) in enumerate(CHOICES.items()):
             folder = root / str(number)
             folder.mkdir(parents=True)
-            sinks[name] = stack.enter_context(tuned(folder, choices))
+            sinks[name] = stack.enter_context(receiver(TUNED, folder, json.dumps(choices)))
         turn = list(sinks.items())
         for folders in files(root / "sent", SIDES_PX[size], instances=INSTANCES, repeats=REPEATS):
             turn = turn[1:] + turn[:1]  # nobody is always the first

@@ -88,9 +88,14 @@ def stock(folder: Path) -> Iterator[Sink]:
         yield port, "STOCK"
 
 
-def sinks(cores: int) -> dict[str, Callable[[Path], AbstractContextManager[Sink]]]:
+def default_processes() -> int:
+    """How many processes receive by default (`scp.processes`)."""
+    return min(4, len(os.sched_getaffinity(0)))
+
+
+def sinks() -> dict[str, Callable[[Path], AbstractContextManager[Sink]]]:
     """Whoever receives, by name; the first one is this node as it is by default."""
-    default = min(4, cores)
+    default = default_processes()
     found: dict[str, Callable[[Path], AbstractContextManager[Sink]]] = {
         f"mrclip, {count} receiving": partial(node, count) for count in sorted({default, 2, 1}, reverse=True)
     }
@@ -136,11 +141,13 @@ def write(folder: Path, folders: list[Path], *, beyond: int) -> float:
     return time.perf_counter() - begun
 
 
-def files(root: Path, side_px: int, *, instances: int, repeats: int) -> Iterator[list[Path]]:
+def files(
+    root: Path, side_px: int, *, instances: int, repeats: int, associations: tuple[int, ...] = ASSOCIATIONS
+) -> Iterator[list[Path]]:
     """Folders to send, by repeat and association; never the same instance twice."""
     pixels = np.random.default_rng(0).integers(0, 1000, (side_px, side_px)).astype(np.uint16)
     for repeat in range(repeats):
-        for count in ASSOCIATIONS:
+        for count in associations:
             folders = [root / f"{repeat}-{count}-{number}" for number in range(count)]
             for folder in folders:
                 folder.mkdir(parents=True)
@@ -182,7 +189,7 @@ def measure(root: Path, size: str, spent: dict[str, Spent], *, instances: int, r
     root.mkdir()
     with ExitStack() as stack:
         begun: dict[str, tuple[Sink, int]] = {}
-        for name, begin in sinks(len(os.sched_getaffinity(0))).items():
+        for name, begin in sinks().items():
             folder, before = root / "".join(filter(str.isalnum, name)), children()
             folder.mkdir()
             begun[name] = stack.enter_context(begin(folder)), (children() - before).pop()
@@ -215,7 +222,7 @@ def table(title: str, rows: dict[str, list[str]]) -> None:
 
 def main(root: Path, instances: int, repeats: int) -> None:
     """Print the tables of one run."""
-    names = list(sinks(len(os.sched_getaffinity(0))))
+    names = list(sinks())
     spent = {name: Spent() for name in (*names, DISK, CACHED)}
     for size, side_px in SIDES_PX.items():
         measure(root / f"{instances}-{side_px}", size, spent, instances=instances, repeats=repeats)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ingest
-from ingest import SIDES_PX, Sink, children, files, receiver, send
+from ingest import SIDES_PX, Sink, children, default_processes, files, node, receiver, send
 
 INSTANCES, REPEATS = 100, 9
+ASSOCIATIONS = (4,)
 TUNED = Path(__file__).with_name("tuned_scp.py")
 PROFILED = 300  # instances an association
 CHOICES: dict[str, dict[str, Any]] = {
@@ -41,7 +41,8 @@ def compare(root: Path, size: str) -> dict[str, float]:
             folder.mkdir(parents=True)
             sinks[name] = stack.enter_context(receiver(TUNED, folder, json.dumps(choices)))
         turn = list(sinks.items())
-        for folders in files(root / "sent", SIDES_PX[size], instances=INSTANCES, repeats=REPEATS):
+        sent = root / "sent"
+        for folders in files(sent, SIDES_PX[size], instances=INSTANCES, repeats=REPEATS, associations=ASSOCIATIONS):
             turn = turn[1:] + turn[:1]  # nobody is always the first
             for name, sink in turn:
                 os.sync()
@@ -79,10 +80,10 @@ def profile(root: Path, size: str) -> dict[str, float]:
     """Milliseconds of processor for an instance, by whom, with the default of receiving processes."""
     root.mkdir()
     before = children()
-    with ingest.node(min(4, len(os.sched_getaffinity(0))), root) as sink:
+    with node(default_processes(), root) as sink:
         receivers = children() - before
         receivers |= {int(one) for pid in receivers for one in _children_of(pid)}
-        (folders,) = files(root / "sent", SIDES_PX[size], instances=PROFILED, repeats=1)
+        (folders,) = files(root / "sent", SIDES_PX[size], instances=PROFILED, repeats=1, associations=ASSOCIATIONS)
         os.sync()
         begun = clock(receivers)
         send(sink, folders)
@@ -106,7 +107,6 @@ def _children_of(pid: int) -> list[str]:
 def main(root: Path) -> None:
     """Print the section."""
     sizes = list(SIDES_PX)
-    ingest.ASSOCIATIONS = (4,)
     rates = {size: compare(root / f"choices-{side}", size) for size, side in SIDES_PX.items()}
     print("| instances a second, one receiving process | " + " | ".join(sizes) + " |\n|---|" + "---:|" * len(sizes))
     for name in CHOICES:

@@ -81,14 +81,14 @@ def write_sealed(name: str, chunks: Sequence[bytes | memoryview]) -> str | None:
         try:
             _write(descriptor, chunks)
             os.link(part, name)
-        except OSError:
+        except OSError as error:
             with suppress(FileNotFoundError):
                 os.unlink(part)  # noqa: PTH108
+            if isinstance(error, FileExistsError):  # `name` is; that the part is there already would be an error
+                return None
             raise
         finally:
             os.close(descriptor)
-    except FileExistsError:
-        return None
     except OSError as error:
         raise _refusal(error, Path(name)) from error
     return part

@@ -119,7 +119,7 @@ def file_meta(
 
 
 def _filling(size: int) -> bytes:
-    """Private Information and its creator: so long that `size` bytes and they are whole blocks."""
+    """Private Information and its creator (PS3.10 table 7.1-1): so long that `size` bytes and they are whole blocks."""
     creator = _short(0x0100, b"UI", IMPLEMENTATION_CLASS_UID)
     room = -(size + len(creator) + _LONG_HEADER_BYTES) % BLOCK_BYTES
     return creator + pack("<HH2sHL", 0x0002, 0x0102, b"OB", 0, room) + bytes(room)

@@ -54,7 +54,7 @@ class EncodedInstance:
 class StoredInstance:
     """Where an instance lies: stored, there already (duplicate), or aside since another has its UID (conflict)."""
 
-    name: str
+    name: str  # of its file, with all folders
     arrival: Arrival
 
     @property

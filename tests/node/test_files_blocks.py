@@ -120,6 +120,18 @@ def test_any_other_error_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_part_that_is_there_is_an_error_and_not_taken_for_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "urandom", bytes)
+    name, content = f"{tmp_path}/file", bytes(BLOCK_BYTES)
+    part = write_sealed(name, [content])
+    assert part is not None
+    assert write_sealed(name, [b"other"]) is None
+    Path(name).unlink()
+    with pytest.raises(files.OutOfResourcesError, match="EEXIST"):
+        write_sealed(name, [content])
+    assert [str(path) for path in tmp_path.iterdir()] == [part]
+
+
 @pytest.mark.parametrize("most", [BLOCK_BYTES, 5 * BLOCK_BYTES, 100])
 def test_a_write_that_comes_short_is_gone_on_with(tmp_path: Path, most: int, monkeypatch: pytest.MonkeyPatch):
     call = os.write

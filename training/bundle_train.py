@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 KIND_WEIGHT: Final = 0.3  # of the kind beside what is shown
 # What is coarse is learnt from small images, at half the cost (progressive learning, Tan and Le 2021).
 SMALL_PX: Final = 96
-SMALL_SHARE: Final = 0.6  # of the steps of a tower that begins anew
+SMALL_SHARE: Final = 0.7  # of the steps of a tower that begins anew
 CAPTION_STEPS: Final = 250
 CAPTION_BATCH: Final = 1024
 SAVE_EVERY: Final = 50

@@ -11,6 +11,7 @@ import argparse
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any, Final
 
@@ -164,7 +165,9 @@ def macro(stacks: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
             answered = [[one.right for one in group if one.answer] for group in enough.values()]
             found[body] = {
                 "classes": sorted(enough),
-                "of_answered": float(np.mean([np.mean(flags) for flags in answered if flags])),
+                "of_answered": float(np.mean([np.mean(flags) for flags in answered if flags]))
+                if any(answered)
+                else nan,
                 "of_all": float(np.mean([np.mean([one.right for one in group]) for group in enough.values()])),
             }
     return found

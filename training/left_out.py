@@ -163,11 +163,10 @@ def macro(stacks: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
         enough = {label: group for label, group in classes.items() if len(group) >= ENOUGH}
         if enough:
             answered = [[one.right for one in group if one.answer] for group in enough.values()]
+            shares = [np.mean(flags) for flags in answered if flags]
             found[body] = {
                 "classes": sorted(enough),
-                "of_answered": float(np.mean([np.mean(flags) for flags in answered if flags]))
-                if any(answered)
-                else nan,
+                "of_answered": float(np.mean(shares)) if shares else nan,
                 "of_all": float(np.mean([np.mean([one.right for one in group]) for group in enough.values()])),
             }
     return found

@@ -33,7 +33,9 @@ from training.bundle import RECIPE
 from training.bundle_run import Run
 from training.files import write_json
 from training.recipe import load_recipe
+from training.simulate.dicom.changes import description
 from training.simulate.dicom.corruptions import CORRUPTIONS
+from training.simulate.dicom.descriptions import AGENT, SILENT
 
 SWAPS: Final = ("swap-header", "swap-parameters", "swap-description")
 ENOUGH: Final = 3  # volumes of a class that has an accuracy of its own
@@ -59,6 +61,7 @@ class Swapped:
 
     corruption: str
     classes: tuple[str, str]  # its own, the other's
+    description: str  # of the series that lent it
     before: SeriesReading
     after: SeriesReading
 
@@ -71,6 +74,13 @@ class Swapped:
     def times_differ(self) -> bool:
         """Whether the times of one class contradict the image of the other."""
         return not any(set(self.classes) <= same for same in SAME_TIMES)
+
+    @property
+    def says_another(self) -> bool:
+        """Whether what the other is called contradicts the image; saying nothing does not, nor not naming an agent."""
+        if set(self.classes) == {"T1", "T1C"}:
+            return any(word in self.description for word in AGENT)
+        return self.description not in SILENT
 
 
 def folds_observed(run: Run, alarm_rate: float) -> tuple[dict[str, Observed], list[Volume]]:
@@ -113,7 +123,11 @@ def swapped(volumes: Sequence[Volume]) -> Iterator[Swapped]:
                 if changed is not None:
                     after = read_datasets(changed, one.reader)
                     yield Swapped(
-                        corruption=corruption.name, classes=(one.truth.label, label), before=before, after=after
+                        corruption=corruption.name,
+                        classes=(one.truth.label, label),
+                        description=description(lender.datasets[0]),
+                        before=before,
+                        after=after,
                     )
 
 
@@ -124,9 +138,10 @@ def _differ(one: Truth, other: Truth) -> bool:
 
 
 def swap_figures(found: Sequence[Swapped]) -> dict[str, Any]:
-    """The area under the curve of each kind of swap, of times that differ, and of whole headers by near pairs."""
+    """The area under the curve of each kind of swap, of what contradicts the image, and of near pairs."""
     by_kind = {name: [one for one in found if one.corruption == name] for name in SWAPS}
     by_kind[f"{SWAPS[1]}, where times differ"] = [one for one in by_kind[SWAPS[1]] if one.times_differ]
+    by_kind[f"{SWAPS[2]}, where it says another"] = [one for one in by_kind[SWAPS[2]] if one.says_another]
     near = {" and ".join(pair): [one for one in by_kind[SWAPS[0]] if set(one.classes) == set(pair)] for pair in NEAR}
     return {
         "kinds": {name: _area(part) for name, part in by_kind.items()},

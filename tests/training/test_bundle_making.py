@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -209,9 +210,17 @@ def test_a_bundle_is_made_of_caches_real_slices_and_clean_series(
     assert found["swaps"]["near"]["T1 and T2"]["series"] == 12
     # all of these have times of their own; T1 with and without an agent would not
     (one,) = reading.series
-    agent = left_out.Swapped(corruption="swap-parameters", classes=("T1C", "T1"), before=one, after=one)
+    agent = left_out.Swapped(
+        corruption="swap-parameters", classes=("T1C", "T1"), description="T1", before=one, after=one
+    )
     assert agent.is_read == (one.stacks[0].status == "read")
     assert not agent.times_differ
+    assert not agent.says_another
+    assert replace(agent, description="T1 post KM").says_another
+    assert replace(agent, classes=("T2", "T1")).says_another
+    assert not replace(agent, classes=("T2", "T1"), description="WIP").says_another
+    said = found["swaps"]["kinds"]["swap-description, where it says another"]
+    assert 0 < said["series"] <= found["swaps"]["kinds"]["swap-description"]["series"]
     parameters = found["swaps"]["kinds"]["swap-parameters"]
     differ = found["swaps"]["kinds"]["swap-parameters, where times differ"]
     assert (differ["series"], differ["auroc"]) == (parameters["series"], parameters["auroc"])

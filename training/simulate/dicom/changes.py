@@ -20,6 +20,7 @@ from training.simulate.dicom.access import (
     set_words,
     words,
 )
+from training.simulate.dicom.descriptions import AGENT
 
 Edit = Callable[[Dataset], None]
 Change = Callable[[np.random.Generator], Edit]
@@ -29,7 +30,6 @@ _TURNED: Final = {
     "tra": "sag", "sag": "cor", "cor": "tra", "Ax": "Sag", "Sag": "Cor", "Cor": "Ax", "ax": "sag",
     "axial": "sagittal", "sagittal": "coronal", "coronal": "axial",
 }  # fmt: skip
-_AGENT_WORDS: Final = ("post KM", "+C", "GD", "post contrast", "apres injection", "con contraste", "con mdc", "mit KM")
 _ADC_WORDS: Final = {"_ADC": "", " ADC map": "", "ADC": "DWI"}
 
 
@@ -99,7 +99,7 @@ def without_agent(dataset: Dataset) -> None:
     delete(dataset, "ContrastBolusAgent")
     delete(dataset, "ContrastBolusAgentSequence")
     text = description(dataset)
-    for word in _AGENT_WORDS:
+    for word in AGENT:
         text = text.replace(f"_{word}", "").replace(f" {word}", "")
     rename(dataset, text)
 

@@ -82,8 +82,8 @@ _PLANES: Final[tuple[dict[Plane, str], ...]] = (
     {"axial": "axial", "sagittal": "sagittal", "coronal": "koronar"},
 )
 _FAT: Final = ("fs", "FS", "SPAIR", "fat sat", "sat graisse", "sat grasa", "sat grasso", "fettsat")
-_AGENT: Final = ("post KM", "+C", "GD", "post contrast", "apres injection", "con contraste", "con mdc", "mit KM")
-_SILENT: Final = ("", "Series", "scan", "WIP")
+AGENT: Final = ("post KM", "+C", "GD", "post contrast", "apres injection", "con contraste", "con mdc", "mit KM")
+SILENT: Final = ("", "Series", "scan", "WIP")
 # Names that need no plane.
 _NO_PLANE: Final = ("localizer",)
 # Families that nothing but the name tells apart from others.
@@ -94,7 +94,7 @@ def describe(protocol: Protocol, d: Draw, physics: Physics) -> str:
     """A Series Description (0008,103E): true, in the style of the vendor or of a language, sometimes saying nothing."""
     house = _HOUSE.get(family(d.vendor), 3)
     if protocol.name not in _NEVER_SILENT and d.chance(0.06):
-        return str(d.rng.choice(_SILENT))
+        return str(d.rng.choice(SILENT))
     habit = house if d.chance(0.7) else 3
     stems = _STEMS[protocol.name][habit].split("|")
     stem = stems[d.whole(0, len(stems) - 1)]
@@ -105,7 +105,7 @@ def describe(protocol: Protocol, d: Draw, physics: Physics) -> str:
     if _says_fat(protocol, physics) and d.chance(0.9):
         parts.append(_FAT[words])
     if physics.agent and protocol.agent_share > 0 and d.chance(0.75):
-        parts.append(_AGENT[words])
+        parts.append(AGENT[words])
     return ("_" if habit in (0, 2) else " ").join(parts)[:64]
 
 

@@ -34,8 +34,9 @@ from inference.stacks import ChosenSlice, Stack, choose, split
 
 MAX_STACKS: Final = 32
 _SPECTROSCOPY: Final = "1.2.840.10008.5.1.4.1.1.4.2"
-# How much a finding of the rules weighs in a score; several add up as independent reasons for doubt.
-_WEIGHT: Final = {"info": 0.05, "warning": 0.5, "error": 0.98}
+# How much a finding of the rules weighs in a score; several add up as independent reasons for doubt. What no vendor
+# writes outranks whatever an image leaves unflagged.
+_WEIGHT: Final = {"info": 0.05, "warning": 0.5, "error": 0.999}
 # What the slices are prepared with while no model says otherwise.
 DEFAULT_SPEC: Final = PixelSpec(size_px=160)
 DEFAULT_SLICES: Final = 16

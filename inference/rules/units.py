@@ -7,6 +7,7 @@ looked for (conversion tools divide and multiply by 1000, now and then twice).
 from collections.abc import Iterator
 from typing import Final
 
+from inference import labels
 from inference.claims import inversion_time_ms
 from inference.reading import Finding
 from inference.rules.view import StackView, decimal, number
@@ -27,6 +28,9 @@ _PLAUSIBLE_TI_MS: Final = (20.0, 6_000.0)
 _FIELDS_T: Final = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.55, 0.6, 0.7, 1.0, 1.2, 1.5, 3.0, 4.7, 5.0, 7.0, 9.4, 11.7)
 _LONGEST_VOLUME_TR_MS: Final = 3500.0
 _LONGEST_SLICE_TR_MS: Final = 20_000.0
+# What an ultrashort echo cannot show, and volumes whose TR is never that of a preparation.
+_WAITS_FOR_T2_STAR: Final = (labels.SUSCEPTIBILITY, labels.T2_STAR)
+_NEVER_PREPARED: Final = (labels.SUSCEPTIBILITY, labels.TOF)
 _CODES: Final = {
     "EchoTime": "echo-time-unit", "RepetitionTime": "repetition-time-unit", "InversionTime": "inversion-time-unit",
 }  # fmt: skip
@@ -58,7 +62,7 @@ def _short_gradient_echo(view: StackView, te: float) -> Iterator[Finding]:
         return
     tr = view.header.repetition_time_ms
     volume = view.header.mr_acquisition_type == "3D" and (tr is None or 0.4 <= tr < 50)
-    if te < _SHORTEST_ULTRASHORT_MS or not volume:
+    if te < _SHORTEST_ULTRASHORT_MS or not volume or view.claim.label in _WAITS_FOR_T2_STAR:
         yield _times_1000(view, "EchoTime", te * 1000, _usual_te(view), "seconds")
     else:
         yield view.finding(
@@ -80,6 +84,9 @@ def repetition_time_unit(view: StackView) -> Iterator[Finding]:
     elif _repetition_in_seconds(view, tr):
         yield _times_1000(view, "RepetitionTime", tr * 1000, _usual_tr(view), "seconds")
     elif _long_gradient_echo(view, tr):
+        if view.header.mr_acquisition_type == "3D" and view.claim.label in _NEVER_PREPARED:
+            yield _times_1000(view, "RepetitionTime", tr / 1000, _usual_tr(view), "microseconds")
+            return
         yield view.finding(
             "repetition-time-long",
             "RepetitionTime",

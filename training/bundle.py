@@ -7,7 +7,7 @@ keep what they make in the run folder (`runs/bundle`); `--stages` does some of t
 
 * *simulate* fills the caches;
 * *clean* writes clean series of anatomy that training never sees;
-* *base*, beside it, trains the networks of the image tower on simulation alone, each in a process of its own;
+* *base*, beside it, trains the image tower on simulation alone;
 * *towers* goes on with real slices in every batch, and trains the metadata tower on what comes out;
 * *folds* does the same with a part of the real groups left out, each group once, as many at a time as there are cores;
 * *finish* sets temperature, threshold, gate and alarms by what the folds say of the groups they have not seen.
@@ -18,7 +18,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -38,7 +38,6 @@ from training.bundle_finish import finish
 from training.bundle_run import Run
 from training.bundle_train import embed, train_captions, train_images
 from training.models.build import Built, build
-from training.models.image import side_by_side
 from training.models.inputs import field_table
 from training.recipe import Recipe, load_recipe
 from training.strange import strange_images
@@ -128,57 +127,42 @@ def start(run: Run, recipe: Recipe, *, strange: bool) -> Start:
     return Start(built=build(recipe.model, table), samples=samples, classes=classes)
 
 
-def networks(recipe: Recipe) -> list[Recipe]:
-    """The recipe of each network of the image tower: they are trained apart, and see other slices at every step."""
-    alone = recipe.model.image.alone
-    width = recipe.model.embed_dim // len(alone)
-    return [
-        replace(recipe, seed=recipe.seed + number, model=replace(recipe.model, embed_dim=width, image=image))
-        for number, image in enumerate(alone)
-    ]
+def base(run: Run, recipe: Recipe) -> None:
+    """Train the image tower on simulation alone: no group is left out of it, so that all folds can begin here."""
+    begun = start(run.simulated_alone(), recipe, strange=True)
+    train_images(begun.built, begun.samples, begun.classes, recipe, run.simulated_tower)
 
 
-def one_core() -> None:
-    """What a process that trains begins with: a network a core is faster than all cores on one network."""
-    torch.set_num_threads(1)
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-
-
-def base(run: Run, recipe: Recipe, network: int) -> None:
-    """Train a network on simulation alone: no group is left out of it, so that all folds can begin here."""
-    one_core()
-    own = networks(recipe)[network]
-    begun = start(run.simulated_alone(), own, strange=True)
-    train_images(begun.built, begun.samples, begun.classes, own, run.simulated_tower(network))
-
-
-def images(run: Run, recipe: Recipe, network: int) -> None:
+def images(run: Run, recipe: Recipe) -> None:
     """Go on with real slices in every batch."""
-    one_core()
-    own = networks(recipe)[network]
-    begun = start(run, own, strange=True)
-    path, begin = run.image_tower(network), run.simulated_tower(network)
-    train_images(begun.built, begun.samples, begun.classes, own, path, begin=begin)
+    begun = start(run, recipe, strange=True)
+    train_images(begun.built, begun.samples, begun.classes, recipe, run.image_tower, begin=run.simulated_tower)
 
 
 def captions(run: Run, recipe: Recipe) -> None:
     """Train the metadata tower on the embeddings of the image tower."""
-    one_core()
     built, samples = (begun := start(run, recipe, strange=False)).built, begun.samples
-    for network, tower in enumerate(side_by_side(built.model.image)):
-        prototypes = torch.load(run.image_tower(network), weights_only=True)
-        tower.load_state_dict(
-            {name.removeprefix("image."): value for name, value in prototypes.items() if name.startswith("image.")}
-        )
+    prototypes = torch.load(run.image_tower, weights_only=True)
+    tower = {name.removeprefix("image."): value for name, value in prototypes.items() if name.startswith("image.")}
+    built.model.image.load_state_dict(tower)
     embeddings, drawn = embed(built, samples, first=recipe.optimiser.steps, steps=EMBEDDED_STEPS)
     train_captions(built, embeddings, drawn, recipe)
     table = built.table
     torch.save({"fields": "" if table is None else table.to_json(), "model": built.model.state_dict()}, run.towers)
 
 
-def fold(run: Run, recipe: Recipe) -> None:
-    """Complete the towers of a fold, and write what was left out of it as DICOM."""
+def towers(run: Run, recipe: Recipe) -> None:
+    """Both towers from the one that knows simulation, on one core: the other runs have the others."""
+    torch.set_num_threads(1)
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    images(run, recipe)
     captions(run, recipe)
+
+
+def fold(run: Run, recipe: Recipe) -> None:
+    """Train without the groups of a fold, and write what was left out as DICOM."""
+    if not run.towers.exists():
+        towers(run, recipe)
     stacks = real_series.volumes_of(run.slices(recipe.model.image.size_px)[1])
     trainable = {name: slices for name, slices in stacks.items() if not slices[0].kept_from_training}
     number = int(run.folder.name)
@@ -198,10 +182,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--labels", type=Path, help="folder of head label maps")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--folds", nargs="+", type=int, help="of the stage `folds`, these numbers alone")
-    parser.add_argument("--simulate-minutes", type=float, default=16.0)
+    parser.add_argument("--simulate-minutes", type=float, default=12.0)
     parser.add_argument("--clean-series", type=int, default=700, help="to calibrate on")
     parser.add_argument("--test-series", type=int, default=2050, help="clean ones too, for `mrclip-train benchmark`")
-    parser.add_argument("--real-steps", type=int, default=220, help="with real slices, after those of the base")
+    parser.add_argument("--real-steps", type=int, default=350, help="with real slices, after those of the base")
     parser.add_argument("--set", nargs="*", default=[], help="overrides of the recipe, e.g. optimiser.steps=100")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
@@ -210,22 +194,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with_real = load_recipe(RECIPE, [*options.set, *GO_ON, f"optimiser.steps={options.real_steps}"])
     if "simulate" in options.stages:
         simulate(run, minutes=options.simulate_minutes)
-    every = range(len(networks(recipe)))
-    with processes(len(every) + 1) as pool:
-        begun = [pool.submit(base, run, recipe, network) for network in every if "base" in options.stages]
-        if "clean" in options.stages:
-            begun.append(pool.submit(clean, run, options.clean_series, options.test_series))
+    with processes(1) as beside:
+        begun = (
+            [beside.submit(clean, run, options.clean_series, options.test_series)] if "clean" in options.stages else []
+        )
+        if "base" in options.stages:
+            base(run, recipe)
         finished(begun)
-    whole = [run] if "towers" in options.stages else []
-    folds = [
-        part
-        for part in (run.folds(recipe.model.image.size_px) if "folds" in options.stages else [])
-        if options.folds is None or int(part.folder.name) in options.folds
-    ]
     with processes(os.cpu_count() or 1) as pool:
-        finished(pool.submit(images, part, with_real, network) for part in (*whole, *folds) for network in every)
-        finished(pool.submit(captions, part, with_real) for part in whole)
-        finished(pool.submit(fold, part, with_real) for part in folds)
+        begun = [pool.submit(towers, run, with_real)] if "towers" in options.stages else []
+        if "folds" in options.stages:
+            for part in run.folds(recipe.model.image.size_px):
+                if options.folds is None or int(part.folder.name) in options.folds:
+                    begun.append(pool.submit(fold, part, with_real))
+        finished(begun)
     if "finish" in options.stages:
         steps = recipe.optimiser.steps + with_real.optimiser.steps
         bundle = finish(run, load_recipe(RECIPE, [*options.set, f"optimiser.steps={steps}"]), options.out)

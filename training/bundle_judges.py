@@ -104,9 +104,9 @@ def _exported(run: Run, trained: Trained, cache: CachedSlices, seen: Sequence[Re
     """The towers as a bundle that answers everything, made anew."""
     folder = run.folder / "exported"
     shutil.rmtree(folder, ignore_errors=True)
-    image = trained.recipe.model.image
+    start = trained.recipe.model.image.start
     facts = about(
-        real=seen, labels=run.labels is not None, cache=cache, held_out={}, minimum_probability=0.0, image=image
+        real=seen, labels=run.labels is not None, cache=cache, held_out={}, minimum_probability=0.0, start=start
     )
     examples = standardised(trained, cache.images[:64])
     files = {names.LABEL_GRID: weighted_grid(cache)}

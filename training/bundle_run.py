@@ -39,13 +39,15 @@ class Run:
         """Clean simulated series of held-out anatomy, to calibrate on; `test` beside it is for the benchmark."""
         return self._simulation / "clean" / "calibration"
 
-    def simulated_tower(self, network: int) -> Path:
-        """A network of the image tower trained on simulation alone, which every fold begins with."""
-        return self._simulation / f"simulated_tower-{network}.pt"
+    @property
+    def simulated_tower(self) -> Path:
+        """The image tower trained on simulation alone, which every fold begins with."""
+        return self._simulation / "simulated_tower.pt"
 
-    def image_tower(self, network: int) -> Path:
-        """A trained network of the image tower."""
-        return self.folder / f"image_tower-{network}.pt"
+    @property
+    def image_tower(self) -> Path:
+        """The trained image tower."""
+        return self.folder / "image_tower.pt"
 
     @property
     def towers(self) -> Path:

@@ -36,8 +36,7 @@ log = logging.getLogger(__name__)
 KIND_WEIGHT: Final = 0.3  # of the kind beside what is shown
 # What is coarse is learnt from small images, at half the cost (progressive learning, Tan and Le 2021).
 SMALL_PX: Final = 96
-SMALL_SHARE: Final = 0.7  # of the steps of a tower that begins anew
-SMALL_SHARE_ON: Final = 0.4  # of those of one that goes on
+SMALL_SHARE: Final = 0.6  # of the steps of a tower that begins anew
 CAPTION_STEPS: Final = 250
 CAPTION_BATCH: Final = 1024
 SAVE_EVERY: Final = 50
@@ -92,7 +91,7 @@ def train_images(
         for group in optimiser.param_groups:
             group["lr"] = cosine(step, base=spec.learning_rate, warmup_steps=spec.warmup_steps, steps=spec.steps)
         sample = samples.step(step)
-        small = step < (SMALL_SHARE if begin is None else SMALL_SHARE_ON) * spec.steps
+        small = begin is None and step < SMALL_SHARE * spec.steps
         log_kinds = model(_shrunk(sample.images, SMALL_PX) if small else sample.images)
         loss = image_loss(log_kinds, sample, classes)
         optimiser.zero_grad(set_to_none=True)

@@ -29,7 +29,7 @@ _FIELDS_T: Final = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.55, 0.6, 0.7, 1.0, 1.2, 1.
 _LONGEST_VOLUME_TR_MS: Final = 3500.0
 _LONGEST_SLICE_TR_MS: Final = 20_000.0
 # What an ultrashort echo cannot show, and volumes whose TR is never that of a preparation.
-_WAITS_FOR_T2_STAR: Final = (labels.SUSCEPTIBILITY, labels.T2_STAR)
+_NEEDS_AN_ECHO: Final = (labels.SUSCEPTIBILITY, labels.T2_STAR, labels.PHASE)
 _NEVER_PREPARED: Final = (labels.SUSCEPTIBILITY, labels.TOF)
 _CODES: Final = {
     "EchoTime": "echo-time-unit", "RepetitionTime": "repetition-time-unit", "InversionTime": "inversion-time-unit",
@@ -62,7 +62,7 @@ def _short_gradient_echo(view: StackView, te: float) -> Iterator[Finding]:
         return
     tr = view.header.repetition_time_ms
     volume = view.header.mr_acquisition_type == "3D" and (tr is None or 0.4 <= tr < 50)
-    if te < _SHORTEST_ULTRASHORT_MS or not volume or view.claim.label in _WAITS_FOR_T2_STAR:
+    if te < _SHORTEST_ULTRASHORT_MS or not volume or view.claim.label in _NEEDS_AN_ECHO:
         yield _times_1000(view, "EchoTime", te * 1000, _usual_te(view), "seconds")
     else:
         yield view.finding(

@@ -45,6 +45,8 @@ def text(value: str) -> dict[str, Any]:
     return {"series_description": value, "protocol_name": value}
 
 
+PHASE = ("ORIGINAL", "PRIMARY", "P", "ND")
+
 CASES = [
     # seconds and microseconds
     Case("echo-time-unit", "siemens-t2-tse", *TE, {"echo_time_ms": 0.098}, "98.0"),
@@ -57,6 +59,7 @@ CASES = [
     Case("echo-time-unit", "philips-t1-tfe", *TE, {"echo_time_ms": 3700.0}, "3.7"),
     Case("echo-time-unit", "siemens-xa-t2-tse", "EffectiveEchoTime", "(0018,9082)", {"echo_time_ms": 0.093}, "93.0"),
     Case("echo-time-unit", "siemens-swi", *TE, {"echo_time_ms": 0.02}, "20.0"),
+    Case("echo-time-unit", "siemens-swi", *TE, {"echo_time_ms": 0.02, "image_type": PHASE, **text("Phase")}, "20.0"),
     Case("echo-time-short", "siemens-tof", *TE, {"echo_time_ms": 0.02}, "20.0"),
     Case("repetition-time-unit", "siemens-t2-tse", *TR, {"repetition_time_ms": 4.0}, "4000.0"),
     Case("repetition-time-unit", "siemens-t1-se", *TR, {"repetition_time_ms": 0.5}, "500.0"),

@@ -177,15 +177,12 @@ def test_a_bundle_is_made_of_caches_real_slices_and_clean_series(
     clean_folder(run.clean)
     recipe = load_recipe(
         "bundle",
-        ["model.image.name=mobilenetv4_conv_small", "model.image.beside=[test_efficientnet]", "model.image.size_px=64",
-         "model.image.start=random", "model.image.frozen_blocks=0", "data.batch_size=24",
-         "optimiser.steps=4", "optimiser.warmup_steps=1"],
+        ["model.image.name=mobilenetv4_conv_small", "model.image.size_px=64", "model.image.start=random",
+         "model.image.frozen_blocks=0", "data.batch_size=24", "optimiser.steps=4", "optimiser.warmup_steps=1"],
     )  # fmt: skip
     torch.manual_seed(0)
-    for network in (0, 1):
-        base(run, recipe, network)
-        for part in (run, *run.folds(64)):
-            images(part, recipe, network)
+    base(run, recipe)
+    images(run, recipe)
     captions(run, recipe)
     for part in run.folds(64):
         fold(part, recipe)

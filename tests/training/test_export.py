@@ -113,9 +113,7 @@ def test_nothing_of_this_machine_is_in_the_graphs(made: Made) -> None:
         assert onnx.load_from_string(content).opset_import[0].version >= 18
 
 
-@pytest.mark.parametrize(
-    ("precision", "share", "cosine"), [("fp16", 0.6, 0.9999), ("fp16-weights", 0.65, 0.9999), ("int8", 0.75, 0.9)]
-)
+@pytest.mark.parametrize(("precision", "share", "cosine"), [("fp16", 0.6, 0.9999), ("int8", 0.75, 0.9)])
 def test_variants_are_smaller_and_their_drift_is_measured(
     made: Made, precision: Any, share: float, cosine: float
 ) -> None:
@@ -123,8 +121,7 @@ def test_variants_are_smaller_and_their_drift_is_measured(
     variant = image_variant(graph, precision, made.images)
     found = drift(graph, variant, made.images)
     assert found.images == 24
-    assert cosine < found.lowest_cosine <= found.mean_cosine <= 1
-    assert found.lowest_cosine < 1
+    assert cosine < found.lowest_cosine <= found.mean_cosine < 1
     assert found.size_bytes < share * len(graph)
 
 

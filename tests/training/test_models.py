@@ -12,11 +12,10 @@ from inference.tokens import Tokenizer
 from training.errors import RefusedError
 from training.models.contrast import ContrastModel, Features
 from training.models.fields import FieldTower
-from training.models.image import build_image_tower, side_by_side
-from training.models.pretrained import IMAGENET, load_imagenet
+from training.models.image import build_image_tower
+from training.models.pretrained import load_imagenet
 from training.models.spec import ImageTowerSpec, MetadataTowerSpec
 from training.models.text import VOCABULARY_SIZE, TextTower, clip_tokenizer
-from training.recipe import load_recipe
 
 TINY_VIT = {"width": 32, "layers": 2, "head_width": 16, "patch_size": 16}
 PAPER = (
@@ -66,24 +65,6 @@ def test_open_clip_tower_is_open_clips() -> None:
 def test_an_unknown_tower_is_refused_by_name(spec: ImageTowerSpec, word: str) -> None:
     with pytest.raises(RefusedError, match=word):
         build_image_tower(spec, 24)
-
-
-def test_a_cosine_of_networks_side_by_side_is_the_mean_of_theirs() -> None:
-    spec = ImageTowerSpec(name="mobilenetv4_conv_small", beside=("convnext_atto",), size_px=64)
-    tower = build_image_tower(spec, 24).eval()
-    pixels = torch.randn(2, 1, 64, 64)
-    with torch.no_grad():
-        first, second = (functional.normalize(one(pixels)) for one in side_by_side(tower))
-        both = functional.normalize(tower(pixels))
-    assert first.shape == second.shape == (2, 12)
-    expected = ((first[0] * first[1]).sum() + (second[0] * second[1]).sum()) / 2
-    assert (both[0] * both[1]).sum().item() == pytest.approx(expected.item(), abs=1e-6)
-    assert list(side_by_side(next(iter(side_by_side(tower))))) == [next(iter(side_by_side(tower)))]
-
-
-def test_networks_side_by_side_share_the_embedding_equally() -> None:
-    with pytest.raises(RefusedError, match=r"embed_dim is 25; must be a multiple of the 2 networks"):
-        load_recipe("bundle", ["model.embed_dim=25"])
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -149,8 +130,8 @@ def test_the_scale_stays_at_most_100() -> None:
     assert model.scale.item() == pytest.approx(100.0)
 
 
-@pytest.mark.parametrize("name", IMAGENET)
-def test_weights_of_imagenet_see_a_palace_in_colour_and_the_same_in_grey(name: str) -> None:
+def test_weights_of_imagenet_see_a_palace_in_colour_and_the_same_in_grey() -> None:
+    name = "tf_efficientnet_lite0"
     colour = timm.create_model(name, pretrained=False).eval()
     load_imagenet(colour, name)
     photograph = torch.from_numpy(load_sample_image("china.jpg").astype("float32")).permute(2, 0, 1)[

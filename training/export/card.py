@@ -45,7 +45,7 @@ def card(trained: Trained, about: About, drift: Drift) -> str:
         licence=about.licence,
         training_data=about.training_data,
         how=_how(trained),
-        tower=" beside ".join(one.name for one in recipe.model.image.alone),
+        tower=recipe.model.image.name,
         size=recipe.model.image.size_px,
         kind=recipe.model.metadata.kind,
         notes=f"{about.notes.strip()}\n\n" if about.notes.strip() else "",

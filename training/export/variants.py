@@ -17,11 +17,10 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from training.errors import RefusedError
 from training.export.graphs import run_onnx
 
-Precision = Literal["fp32", "fp16", "fp16-weights", "int8"]
-PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "fp16", "fp16-weights", "int8")
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
 _CALIBRATED_ON: Final = 64  # images
 _AT_ONCE: Final = 16
-_WORTH_HALVING: Final = 1024  # values of a tensor; norms have one a channel
 # What holds nearly all weights and all the work; norms have one value a channel and lose by 8 bits.
 _QUANTISED: Final = ("Conv", "Gemm", "MatMul")
 
@@ -45,8 +44,6 @@ def image_variant(graph: bytes, precision: Precision, images: Images) -> bytes:
     if precision == "fp16":
         half = convert_float_to_float16(onnx.load_from_string(graph), keep_io_types=True)
         return half.SerializeToString(deterministic=True)
-    if precision == "fp16-weights":
-        return _stored_in_half(graph)
     if not len(images):
         raise RefusedError("an 8-bit tower needs images to set its scales by; give some, or export fp32 or fp16")
     return _quantised(graph, images[:_CALIBRATED_ON])
@@ -68,24 +65,6 @@ def drift(graph: bytes, variant: bytes, images: Images) -> Drift:
 def _embed(graph: bytes, images: Images) -> npt.NDArray[np.float32]:
     parts = [run_onnx(graph, {"pixels": images[at : at + _AT_ONCE]}) for at in range(0, len(images), _AT_ONCE)]
     return np.concatenate(parts)
-
-
-def _stored_in_half(graph: bytes) -> bytes:
-    """Weights in half precision, turned back when the graph is loaded: half the size at the same speed."""
-    model = onnx.load_from_string(graph)
-    casts: list[onnx.NodeProto] = []
-    for tensor in model.graph.initializer:
-        weights = onnx.numpy_helper.to_array(tensor)
-        if weights.dtype != np.float32 or weights.size < _WORTH_HALVING:
-            continue
-        name = tensor.name
-        tensor.CopyFrom(onnx.numpy_helper.from_array(weights.astype(np.float16), f"{name}.half"))
-        casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
-    rest = list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend([*casts, *rest])
-    onnx.checker.check_model(model)
-    return model.SerializeToString(deterministic=True)
 
 
 class _Reader(CalibrationDataReader):

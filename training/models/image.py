@@ -1,6 +1,5 @@
 """Image towers of timm and open_clip with any number of input channels."""
 
-from collections.abc import Iterable
 from typing import Any, cast
 
 import open_clip
@@ -12,7 +11,6 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from training.errors import RefusedError
-from training.models.contrast import unit
 from training.models.pretrained import load_imagenet
 from training.models.spec import ImageTowerSpec
 
@@ -40,22 +38,6 @@ class TimmTower(nn.Module):
         return self.head(self.trunk(pixels))
 
 
-class SideBySide(nn.Module):
-    """Several networks on the same pixels; a cosine of their embeddings is the mean of the cosines of each."""
-
-    def __init__(self, towers: Iterable[nn.Module]) -> None:
-        super().__init__()
-        self.towers = nn.ModuleList(towers)
-
-    def forward(self, pixels: Float[Tensor, "n c s s"]) -> Float[Tensor, "n d"]:
-        return torch.cat([unit(tower(pixels)) for tower in self.towers], dim=1)
-
-
-def side_by_side(tower: nn.Module) -> Iterable[nn.Module]:
-    """The networks of an image tower, in the order of its specification; one network is its own."""
-    return tower.towers if isinstance(tower, SideBySide) else (tower,)
-
-
 def _freeze(trunk: nn.Module, spec: ImageTowerSpec) -> None:
     """Keep the weights of the stem and the first blocks, which cost most at high resolution; norms go on measuring."""
     blocks = getattr(trunk, "blocks", None)
@@ -67,8 +49,6 @@ def _freeze(trunk: nn.Module, spec: ImageTowerSpec) -> None:
 
 def build_image_tower(spec: ImageTowerSpec, embed_dim: int) -> nn.Module:
     """A tower from (n, channels, size, size) to (n, embed_dim), not normalised."""
-    if spec.beside:
-        return SideBySide(build_image_tower(one, embed_dim // len(spec.alone)) for one in spec.alone)
     if spec.library == "timm":
         if not timm.is_model(spec.name):
             raise RefusedError(f"model.image.name is {spec.name!r}; timm {timm.__version__} has no model of that name")

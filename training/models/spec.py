@@ -1,6 +1,6 @@
 """What a model is made of: the part of a recipe that a checkpoint carries to be built again."""
 
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Any, Final, Literal
 
 from pydantic.dataclasses import dataclass
@@ -26,12 +26,6 @@ class ImageTowerSpec:
     start: Literal["random", "imagenet"] = "random"  # imagenet: see training.models.pretrained
     frozen_blocks: Count = 0  # of a timm network that has a stem and `blocks`: these and the stem keep their weights
     overrides: dict[str, Any] = field(default_factory=dict)  # keywords of timm.create_model, or of CLIPVisionCfg
-    beside: tuple[str, ...] = ()  # networks that see the same pixels: each makes an equal part of the embedding
-
-    @property
-    def alone(self) -> tuple["ImageTowerSpec", ...]:
-        """Each of the networks on its own."""
-        return tuple(replace(self, name=name, beside=()) for name in (self.name, *self.beside))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -68,9 +62,3 @@ class ModelSpec:
     init_bias: float | None = None  # -10 for the sigmoid loss (Zhai 2023); None: no bias
     image: ImageTowerSpec = field(default_factory=ImageTowerSpec)
     metadata: MetadataTowerSpec = field(default_factory=MetadataTowerSpec)
-
-    def __post_init__(self) -> None:
-        if self.embed_dim % len(self.image.alone):
-            raise ValueError(
-                f"embed_dim is {self.embed_dim}; must be a multiple of the {len(self.image.alone)} networks of image"
-            )

@@ -6,10 +6,11 @@ Without REAL it learns from simulation alone, without LABELS the heads are MNI15
 keep what they make in the run folder (`runs/bundle`); `--stages` does some of them again.
 
 * *simulate* fills the caches;
-* *clean* writes clean series of anatomy that training never sees;
-* *base*, beside it, trains the image tower on simulation alone;
+* *base* trains the image tower on simulation alone, on all cores;
 * *towers* goes on with real slices in every batch, and trains the metadata tower on what comes out;
-* *folds* does the same with a part of the real groups left out, each group once, as many at a time as there are cores;
+* *clean*, beside it, writes clean series of anatomy that training never sees;
+* *folds* does the same as *towers* with a part of the real groups left out, each group once, as many at a time as there
+  are cores;
 * *finish* sets temperature, threshold, gate and alarms by what the folds say of the groups they have not seen.
 """
 
@@ -36,7 +37,7 @@ from training.bundle_data import (
 )
 from training.bundle_finish import finish
 from training.bundle_run import Run
-from training.bundle_train import embed, train_captions, train_images
+from training.bundle_train import LARGEST_PX, embed, train_captions, train_images
 from training.models.build import Built, build
 from training.models.inputs import field_table
 from training.recipe import Recipe, load_recipe
@@ -53,7 +54,7 @@ HEADERS: Final = 2  # for every left-out volume to calibrate on
 CALIBRATION_HEADS, TEST_HEADS = ("head_17", "head_18"), ("head_19", "head_20")
 GO_ON: Final = ("optimiser.learning_rate=4.0e-4", "optimiser.warmup_steps=30")  # from a tower that has learnt
 LOG_FORMAT: Final = "%(asctime)s %(process)d %(message)s"
-STAGES: Final = ("simulate", "clean", "base", "towers", "folds", "finish")
+STAGES: Final = ("simulate", "base", "towers", "clean", "folds", "finish")
 
 
 def simulate(run: Run, *, minutes: float) -> None:
@@ -105,23 +106,23 @@ class Start:
 
 def start(run: Run, recipe: Recipe, *, strange: bool) -> Start:
     """An untrained model, the cache and the real slices of groups not left out; `strange` images too or not."""
-    seen, left_out = run.slices(recipe.model.image.size_px)
+    seen, left_out = run.slices(LARGEST_PX)
     cache = simulated_cache.read(run.cache)
     log.info("slices: %d simulated, %d real (%d left out)", len(cache.images), len(seen), len(left_out))
     classes = classes_of(cache, seen)
     of_batch = round(recipe.data.batch_size * REAL_SHARE) if seen else 0
     spec = recipe.data.augment
     shares = [
-        simulated_share(cache, recipe.data.batch_size - of_batch, size_px=recipe.model.image.size_px, spec=spec),
+        simulated_share(cache, recipe.data.batch_size - of_batch, size_px=LARGEST_PX, spec=spec),
         real_share(seen, of_batch, classes, spec),
     ]
     known = [caption for share in shares for caption in share.captions]
     metadata = recipe.model.metadata
     table = field_table(known, metadata.fields, min_count=metadata.vocabulary_min_count)
     if strange:
-        size, count = recipe.model.image.size_px, round(recipe.data.batch_size * STRANGE_SHARE)
+        count = round(recipe.data.batch_size * STRANGE_SHARE)
         odd = strange_images(simulated_cache.read(run.objects), cache)
-        shares.append(strange_share(odd, count, size_px=size, spec=spec))
+        shares.append(strange_share(odd, count, size_px=LARGEST_PX, spec=spec))
     torch.manual_seed(recipe.seed)
     samples = MixedSamples(shares, classes, pixels=recipe.pixels, seed=recipe.seed)
     return Start(built=build(recipe.model, table), samples=samples, classes=classes)
@@ -145,7 +146,8 @@ def captions(run: Run, recipe: Recipe) -> None:
     prototypes = torch.load(run.image_tower, weights_only=True)
     tower = {name.removeprefix("image."): value for name, value in prototypes.items() if name.startswith("image.")}
     built.model.image.load_state_dict(tower)
-    embeddings, drawn = embed(built, samples, first=recipe.optimiser.steps, steps=EMBEDDED_STEPS)
+    size = recipe.model.image.size_px
+    embeddings, drawn = embed(built, samples, size_px=size, first=recipe.optimiser.steps, steps=EMBEDDED_STEPS)
     train_captions(built, embeddings, drawn, recipe)
     table = built.table
     torch.save({"fields": "" if table is None else table.to_json(), "model": built.model.state_dict()}, run.towers)
@@ -182,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--labels", type=Path, help="folder of head label maps")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--folds", nargs="+", type=int, help="of the stage `folds`, these numbers alone")
-    parser.add_argument("--simulate-minutes", type=float, default=12.0)
+    parser.add_argument("--simulate-minutes", type=float, default=26.0)
     parser.add_argument("--clean-series", type=int, default=700, help="to calibrate on")
     parser.add_argument("--test-series", type=int, default=2050, help="clean ones too, for `mrclip-train benchmark`")
     parser.add_argument("--real-steps", type=int, default=350, help="with real slices, after those of the base")
@@ -194,15 +196,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with_real = load_recipe(RECIPE, [*options.set, *GO_ON, f"optimiser.steps={options.real_steps}"])
     if "simulate" in options.stages:
         simulate(run, minutes=options.simulate_minutes)
-    with processes(1) as beside:
-        begun = (
-            [beside.submit(clean, run, options.clean_series, options.test_series)] if "clean" in options.stages else []
-        )
-        if "base" in options.stages:
-            base(run, recipe)
-        finished(begun)
+    if "base" in options.stages:
+        base(run, recipe)
     with processes(os.cpu_count() or 1) as pool:
         begun = [pool.submit(towers, run, with_real)] if "towers" in options.stages else []
+        if "clean" in options.stages:
+            begun.append(pool.submit(clean, run, options.clean_series, options.test_series))
         if "folds" in options.stages:
             for part in run.folds(recipe.model.image.size_px):
                 if options.folds is None or int(part.folder.name) in options.folds:

@@ -43,9 +43,9 @@ log = logging.getLogger(__name__)
 SCALES: Final = tuple(float(scale) for scale in np.geomspace(2.0, 60.0, 40))
 REFERENCE: Final = 1500  # series whose embeddings the gate measures distance from, known and strange ones alike
 RIGHT_ENOUGH: Final = 0.9  # of the answers that are given, of real and of simulated left-out series
-THRESHOLDS: Final = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+THRESHOLDS: Final = (0.0, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
 LEAST_PROBABLE: Final = 0.5  # below, all other answers together are likelier than the one that is given
-GATE_RATE: Final = 0.05  # of left-out series, simulated or real, that the gate may turn away as too far from known ones
+GATE_RATE: Final = 0.01  # of left-out series, simulated or real, that the gate may turn away as too far from known ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,16 +240,25 @@ def least_probability(table: Mapping[str, Mapping[str, Mapping[str, int]]]) -> f
 
 
 def gate_distance(judges: Sequence[Judge]) -> float:
-    """What a share `GATE_RATE` of left-out series lies beyond, of simulated or of real ones, whichever is farther.
-
-    What is nearer to strange images than to known ones is turned away at any distance, so it does not count here.
-    """
-    distances: dict[bool, list[float]] = defaultdict(list)
+    """The distance from known series beyond which the gate turns away whatever strange images say."""
+    held: dict[bool, list[float]] = defaultdict(list)
+    strange: list[float] = []
     for one in judges:
         gate = NearestNeighbours(reference=one.known)
         for image, real in zip(one.held.images, one.held.real, strict=True):
-            distances[real].append(gate.distance(image))
-    return max(float(np.quantile(found, 1 - GATE_RATE)) for found in distances.values())
+            held[real].append(gate.distance(image))
+        strange += [gate.distance(image) for image in one.strange.astype(np.float64)]
+    return farthest(list(held.values()), strange)
+
+
+def farthest(held: Sequence[Sequence[float]], strange: Sequence[float]) -> float:
+    """What a share `GATE_RATE` of left-out series lies beyond, of simulated or of real ones, or half of the strange
+    images, whichever is farther.
+
+    What is nearer to strange images than to known ones is turned away at any distance, so left-out series alone would
+    draw the line closer than strange images ask for, and turn away anatomy of which they hold none.
+    """
+    return max(float(np.median(strange)), *(float(np.quantile(one, 1 - GATE_RATE)) for one in held))
 
 
 def reference(trained: Trained, cache: CachedSlices, seen: Sequence[RealSlice]) -> Float32[np.ndarray, "m d"]:

@@ -36,7 +36,10 @@ log = logging.getLogger(__name__)
 KIND_WEIGHT: Final = 0.3  # of the kind beside what is shown
 # What is coarse is learnt from small images, at half the cost (progressive learning, Tan and Le 2021).
 SMALL_PX: Final = 96
-SMALL_SHARE: Final = 0.6  # of the steps of a tower that begins anew
+SMALL_SHARE: Final = 0.65  # of the steps of a tower that begins anew
+LARGEST_PX: Final = 128  # of the images to train on
+# After that every step draws its size: read at one size that no step was trained at alone, real images lose less.
+SIZES_PX: Final = (96, 104, 112, 120, LARGEST_PX)
 CAPTION_STEPS: Final = 250
 CAPTION_BATCH: Final = 1024
 SAVE_EVERY: Final = 50
@@ -92,7 +95,7 @@ def train_images(
             group["lr"] = cosine(step, base=spec.learning_rate, warmup_steps=spec.warmup_steps, steps=spec.steps)
         sample = samples.step(step)
         small = begin is None and step < SMALL_SHARE * spec.steps
-        log_kinds = model(_shrunk(sample.images, SMALL_PX) if small else sample.images)
+        log_kinds = model(_shrunk(sample.images, SMALL_PX if small else _size(recipe.seed, step)))
         loss = image_loss(log_kinds, sample, classes)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -116,18 +119,23 @@ def train_images(
     built.model.image.load_state_dict(averaged.model.image.state_dict())
 
 
+def _size(seed: int, step: int) -> int:
+    return int(np.random.default_rng([seed, 5, step]).choice(SIZES_PX))
+
+
 def _shrunk(images: Float[Tensor, "n 1 s s"], size_px: int) -> Tensor:
     if images.shape[-1] <= size_px:
         return images
-    return functional.interpolate(images, size=(size_px, size_px), mode="area")
+    size = (size_px, size_px)
+    return functional.interpolate(images, size=size, mode="bicubic", align_corners=False, antialias=True)
 
 
 @torch.inference_mode()
-def embed(built: Built, samples: MixedSamples, *, first: int, steps: int) -> tuple[Tensor, Sample]:
-    """The embeddings of freshly augmented samples, and the samples without their images."""
+def embed(built: Built, samples: MixedSamples, *, size_px: int, first: int, steps: int) -> tuple[Tensor, Sample]:
+    """The embeddings of freshly augmented samples at `size_px`, and the samples without their images."""
     built.model.eval()
     drawn = [samples.step(first + number) for number in range(steps)]
-    embeddings = torch.cat([built.model.encode_images(one.images) for one in drawn])
+    embeddings = torch.cat([built.model.encode_images(_shrunk(one.images, size_px)) for one in drawn])
     captions = [caption for one in drawn for caption in one.captions]
     shown, kind = torch.cat([one.shown for one in drawn]), torch.cat([one.kind for one in drawn])
     return embeddings.clone(), Sample(torch.zeros(0, 1, 1, 1), captions, shown, kind)

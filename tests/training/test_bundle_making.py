@@ -21,7 +21,7 @@ from training.bundle import base, captions, fold, images
 from training.bundle_data import STRANGE, Classes, Sample, classes_of, shown, strange_share
 from training.bundle_finish import finish
 from training.bundle_run import FOLDS, Run, dealt
-from training.bundle_train import _shrunk, image_loss, positives
+from training.bundle_train import SIZES_PX, _shrunk, _size, image_loss, positives
 from training.data.augment import AugmentSpec
 from training.recipe import load_recipe
 from training.simulate.stream import LabelRow, SimulatedBatch
@@ -147,10 +147,19 @@ def test_drawn_strange_images_follow_from_the_seed_and_are_no_two_alike() -> Non
     assert first.std(axis=(1, 2)).min() > 5  # none is empty
 
 
-def test_a_tower_that_begins_anew_learns_from_small_images_first() -> None:
-    images = torch.arange(16.0).view(1, 1, 4, 4)
-    assert _shrunk(images, 4) is images
-    assert _shrunk(images, 2).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
+def test_images_are_shrunk_without_aliases_and_never_made_larger() -> None:
+    stripes = torch.arange(64).remainder(2).float().expand(1, 1, 64, 64)
+    assert _shrunk(stripes, 64) is stripes
+    assert _shrunk(stripes, 96) is stripes
+    small = _shrunk(stripes, 32)
+    assert small.shape == (1, 1, 32, 32)
+    assert torch.allclose(small[..., 4:-4], torch.full((1, 1, 32, 24), 0.5), atol=0.02)
+
+
+def test_the_size_of_a_step_follows_from_the_seed_and_every_size_is_drawn() -> None:
+    sizes = [_size(0, step) for step in range(100)]
+    assert sizes == [_size(0, step) for step in range(100)]
+    assert set(sizes) == set(SIZES_PX)
 
 
 def test_the_least_probability_is_enough_for_real_and_for_simulated_series() -> None:
@@ -163,6 +172,13 @@ def test_the_least_probability_is_enough_for_real_and_for_simulated_series() -> 
     assert bundle_judges.least_probability(table) == 0.6
     sure = {name: {least: {"answered": 10, "right": 10} for least in rows} for name, rows in table.items()}
     assert bundle_judges.least_probability(sure) == bundle_judges.LEAST_PROBABLE
+
+
+def test_the_gate_turns_away_by_distance_what_lies_beyond_left_out_series_and_most_strange_images() -> None:
+    near, far = np.linspace(0.0, 0.2, 101).tolist(), np.linspace(0.0, 0.3, 101).tolist()
+    assert bundle_judges.farthest([near, far], [0.1, 0.2, 0.9]) == pytest.approx(0.297)
+    assert bundle_judges.farthest([near], [0.1, 0.2, 0.9]) == pytest.approx(0.2)
+    assert bundle_judges.farthest([near, far], [0.1, 0.4, 0.9]) == pytest.approx(0.4)
 
 
 def test_a_bundle_is_made_of_caches_real_slices_and_clean_series(

@@ -80,7 +80,7 @@ def judge(
     shown = infer(embeddings, model.grid)
     sure = shown.contrast.probability >= model.bundle.manifest.minimum_probability
     header = _silence_counted(claimed_caption(stack, claim))
-    against = model.counterfactuals.log_odds(image, header)
+    against = _granted(model.counterfactuals.log_odds(image, header), header, shown.estimates)
     scores = tuple(_field_score(field, nats, header, group(stack, claim)) for field, nats in against.items())
     evidence = tuple(_evidence(score, header.get(score.field), model.calibration) for score in scores)
     score, p_value = _worth(evidence, model.calibration, distance)
@@ -127,6 +127,20 @@ def group(stack: Stack, claim: Claim) -> Group:
     if sequence.plain_gradient_echo or (not sequence.known and claim.label in _GRADIENT_ECHO):
         return "gradient-echo"
     return "spin-echo"
+
+
+def _granted(against: Mapping[str, float], header: Caption, estimates: Mapping[str, Estimate]) -> dict[str, float]:
+    """The evidence, of which none speaks against a number that the reading itself holds possible.
+
+    The values of a contrast come in heaps, and a header's may lie between two of them: likely neither by the grid nor
+    beside its other fields, and yet inside the interval that is quoted for the image.
+    """
+    possible = {field for field, estimate in estimates.items() if _holds(estimate, header.get(field))}
+    return {field: min(nats, 0.0) if field in possible else nats for field, nats in against.items()}
+
+
+def _holds(estimate: Estimate, claimed: Value | None) -> bool:
+    return claimed is not None and estimate.low <= float(claimed) <= estimate.high
 
 
 def _field_score(field: str, nats: float, header: Caption, family: Group) -> FieldScore:

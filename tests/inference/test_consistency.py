@@ -21,7 +21,7 @@ from inference.consistency import Judgement, group, judge
 from inference.counterfactual import Counterfactuals
 from inference.elements import attribute
 from inference.gate import FARTHEST, NearestNeighbours
-from inference.grid import Grid, GridRow
+from inference.grid import Grid, GridRow, mean_embedding
 from inference.judged import JUDGED
 from inference.manifest import BundleError
 from inference.model import Model, load_model
@@ -134,6 +134,25 @@ def test_a_wrong_field_is_named(model: Model, name: str) -> None:
     assert finding.expected.startswith(expected)
     assert (finding.source, finding.severity) == ("image", "warning")
     assert finding.tag == attribute(finding.attribute).text
+
+
+def test_a_number_inside_the_interval_of_the_reading_is_not_held_against_the_header(model: Model) -> None:
+    image = protocol("T1", seed=4)
+    shown = judged(model, image, image).estimates
+    seen = mean_embedding(embed(model, image, seed=3))
+
+    def evidence(header: Caption, field: str) -> float:
+        (found,) = (one.evidence_nats for one in judged(model, image, header).evidence if one.field == field)
+        return found
+
+    doubted = 0
+    for field in ("EchoTime_ms", "RepetitionTime_ms"):
+        for value in np.linspace(shown[field].low, shown[field].high, 9).tolist():
+            header = replace(image, **{field: value})
+            assert evidence(header, field) <= 0
+            doubted += model.counterfactuals.log_odds(seen, header)[field] > 0
+    assert doubted  # some lie between two heaps of values
+    assert evidence(replace(image, EchoTime_ms=3 * shown["EchoTime_ms"].high), "EchoTime_ms") > 0
 
 
 def test_a_whole_header_of_another_series_is_found(model: Model) -> None:

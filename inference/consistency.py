@@ -79,9 +79,10 @@ def judge(
         return _out_of_domain(distance)
     shown = infer(embeddings, model.grid)
     sure = shown.contrast.probability >= model.bundle.manifest.minimum_probability
-    header = _silence_counted(claimed_caption(stack, claim))
+    header = _use_left_aside(_silence_counted(claimed_caption(stack, claim)), stack, claim)
     against = _granted(model.counterfactuals.log_odds(image, header), header, shown.estimates)
-    scores = tuple(_field_score(field, nats, header, group(stack, claim)) for field, nats in against.items())
+    judged_by = (claim.label, group(stack, claim))
+    scores = tuple(_field_score(field, nats, header, *judged_by) for field, nats in against.items())
     evidence = tuple(_evidence(score, header.get(score.field), model.calibration) for score in scores)
     score, p_value = _worth(evidence, model.calibration, distance)
     doubts = _doubts(evidence, p_value, alarm_rate)
@@ -117,6 +118,15 @@ def _silence_counted(header: Caption) -> Caption:
     return replace(header, post_contrast=False) if silent else header
 
 
+def _use_left_aside(header: Caption, stack: Stack, claim: Claim) -> Caption:
+    """A scanner's PERFUSION of an original image says what it is for, not what it looks like: control, label and bolus
+    images are T2*, T2 or proton density by their readout. A description is an operator's, and is held to its word.
+    """
+    scanners = claim.label == labels.PERFUSION and claim.basis[:1] in (("ImageType",), ("AcquisitionContrast",))
+    raw = scanners and stack.header.image_type[:1] == ("ORIGINAL",)
+    return replace(header, contrast=None) if raw else header
+
+
 def group(stack: Stack, claim: Claim) -> Group:
     """The family of sequences a small class borrows from: by what is claimed of a map or a phase, else by the echo."""
     if stack.kind in ("phase", "derived") or claim.label in _DERIVED:
@@ -143,13 +153,13 @@ def _holds(estimate: Estimate, claimed: Value | None) -> bool:
     return claimed is not None and estimate.low <= float(claimed) <= estimate.high
 
 
-def _field_score(field: str, nats: float, header: Caption, family: Group) -> FieldScore:
+def _field_score(field: str, nats: float, header: Caption, label: str, family: Group) -> FieldScore:
     suffix = variant(field, header.get(field))
     suffix = f"/{suffix}" if suffix else ""
     return FieldScore(
         field=field,
         evidence_nats=nats,
-        calibration_class=f"{header.contrast or labels.UNKNOWN}{suffix}",
+        calibration_class=f"{label}{suffix}",
         calibration_group=f"{family}{suffix}",
     )
 

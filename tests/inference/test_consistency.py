@@ -222,6 +222,31 @@ def test_a_claim_the_grid_cannot_make_is_not_judged(model: Model) -> None:
     assert "contrast" not in {found.field for found in judgement.evidence}
 
 
+@pytest.mark.parametrize(
+    ("value", "basis", "judges_contrast"),
+    [("ORIGINAL", "ImageType", False), ("ORIGINAL", "SeriesDescription", True), ("DERIVED", "ImageType", True)],
+)
+def test_a_scanners_perfusion_is_a_contrast_of_derived_images_and_a_use_of_original_ones(
+    bundle: Bundle, tmp_path: Path, value: str, basis: str, judges_contrast: bool
+) -> None:
+    grid = json.loads(bundle.read("label_grid.json"))
+    row = next(row for row in grid["rows"] if row["contrast"] == "DIFFUSION")
+    grid["rows"].append({**row, "contrast": "PERFUSION", "caption": {**row["caption"], "contrast": "PERFUSION"}})
+    files = {name: bundle.read(name) for name in bundle.manifest.files}
+    files["label_grid.json"] = json.dumps(grid).encode()
+    knows = load_model(write_bundle(tmp_path / "knows", replace(bundle.manifest, files={}), files), threads=1)
+    header = protocol("T2", contrast="PERFUSION")
+    evidence = judge(
+        embed(knows, protocol("T2"), seed=3),
+        model=knows,
+        stack=tiny_bundle.stack(header, image_type=(value, "PRIMARY", "ASL")),
+        claim=replace(tiny_bundle.claim(header), basis=(basis,)),
+        alarm_rate=ALARM_RATE,
+    ).evidence
+    assert ("contrast" in {found.field for found in evidence}) is judges_contrast
+    assert {found.calibration_class.partition("/")[0] for found in evidence} == {"PERFUSION"}
+
+
 # ---- abstaining
 
 

@@ -81,8 +81,8 @@ def judge(
     sure = shown.contrast.probability >= model.bundle.manifest.minimum_probability
     header = _use_left_aside(_silence_counted(claimed_caption(stack, claim)), stack, claim)
     against = _granted(model.counterfactuals.log_odds(image, header), header, shown.estimates)
-    judged_by = (claim.label, group(stack, claim))
-    scores = tuple(_field_score(field, nats, header, *judged_by) for field, nats in against.items())
+    family = group(stack, claim)
+    scores = tuple(_field_score(field, nats, header, claim.label, family) for field, nats in against.items())
     evidence = tuple(_evidence(score, header.get(score.field), model.calibration) for score in scores)
     score, p_value = _worth(evidence, model.calibration, distance)
     doubts = _doubts(evidence, p_value, alarm_rate)
@@ -122,8 +122,8 @@ def _use_left_aside(header: Caption, stack: Stack, claim: Claim) -> Caption:
     """A scanner's PERFUSION of an original image says what it is for, not what it looks like: control, label and bolus
     images are T2*, T2 or proton density by their readout. A description is an operator's, and is held to its word.
     """
-    scanners = claim.label == labels.PERFUSION and claim.basis[:1] in (("ImageType",), ("AcquisitionContrast",))
-    raw = scanners and stack.header.image_type[:1] == ("ORIGINAL",)
+    by_scanner = claim.basis[:1] in (("ImageType",), ("AcquisitionContrast",))
+    raw = claim.label == labels.PERFUSION and by_scanner and stack.header.image_type[:1] == ("ORIGINAL",)
     return replace(header, contrast=None) if raw else header
 
 

@@ -7,6 +7,7 @@ keep what they make in the run folder (`runs/bundle`); `--stages` does some of t
 
 * *simulate* fills the caches;
 * *base* trains the image tower on simulation alone, on all cores;
+* *again* simulates other people and goes on with the tower, on all slices;
 * *towers* goes on with real slices in every batch, and trains the metadata tower on what comes out;
 * *clean*, beside it, writes clean series of anatomy that training never sees;
 * *folds* does the same as *towers* with a part of the real groups left out, each group once, as many at a time as there
@@ -52,16 +53,19 @@ OBJECT_MINUTES: Final = 1 / 12  # of the time that is spent on simulation
 EMBEDDED_STEPS: Final = 60  # batches whose embeddings the metadata tower learns from
 HEADERS: Final = 2  # for every left-out volume to calibrate on
 CALIBRATION_HEADS, TEST_HEADS = ("head_17", "head_18"), ("head_19", "head_20")
+AGAIN: Final = ("optimiser.learning_rate=6.0e-4", "optimiser.warmup_steps=30", "seed=1")
 GO_ON: Final = ("optimiser.learning_rate=4.0e-4", "optimiser.warmup_steps=30")  # from a tower that has learnt
+AGAIN_SEED: Final = 101  # of the people simulated in the stage `again`
 LOG_FORMAT: Final = "%(asctime)s %(process)d %(message)s"
-STAGES: Final = ("simulate", "base", "towers", "clean", "folds", "finish")
+STAGES: Final = ("simulate", "base", "again", "towers", "clean", "folds", "finish")
 
 
-def simulate(run: Run, *, minutes: float) -> None:
-    """Fill the caches to train on, a process a core."""
+def simulate(run: Run, *, minutes: float, first_seed: int = 1) -> None:
+    """Fill the caches to train on, a process a core, each with a seed of its own."""
     cores = os.cpu_count() or 1
-    caches = [(run.cache, number, minutes * (1 - OBJECT_MINUTES), ()) for number in range(1, cores + 1)]
-    caches += [(run.objects, number, minutes * OBJECT_MINUTES, ("--objects",)) for number in range(1, cores + 1)]
+    seeds = range(first_seed, first_seed + cores)
+    caches = [(run.cache, seed, minutes * (1 - OBJECT_MINUTES), ()) for seed in seeds]
+    caches += [(run.objects, seed, minutes * OBJECT_MINUTES, ("--objects",)) for seed in seeds]
     labels = () if run.labels is None else ("--labels", str(run.labels))
     with processes(cores) as pool:
         filled = [
@@ -128,10 +132,10 @@ def start(run: Run, recipe: Recipe, *, strange: bool) -> Start:
     return Start(built=build(recipe.model, table), samples=samples, classes=classes)
 
 
-def base(run: Run, recipe: Recipe) -> None:
+def base(run: Run, recipe: Recipe, *, begin: Path | None = None) -> None:
     """Train the image tower on simulation alone: no group is left out of it, so that all folds can begin here."""
     begun = start(run.simulated_alone(), recipe, strange=True)
-    train_images(begun.built, begun.samples, begun.classes, recipe, run.simulated_tower)
+    train_images(begun.built, begun.samples, begun.classes, recipe, run.simulated_tower, begin=begin)
 
 
 def images(run: Run, recipe: Recipe) -> None:
@@ -185,6 +189,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--folds", nargs="+", type=int, help="of the stage `folds`, these numbers alone")
     parser.add_argument("--simulate-minutes", type=float, default=26.0)
+    parser.add_argument("--again-minutes", type=float, default=24.0, help="of simulation in the stage `again`")
+    parser.add_argument("--again-steps", type=int, default=2200, help="after those of the base")
     parser.add_argument("--clean-series", type=int, default=700, help="to calibrate on")
     parser.add_argument("--test-series", type=int, default=2050, help="clean ones too, for `mrclip-train benchmark`")
     parser.add_argument("--real-steps", type=int, default=350, help="with real slices, after those of the base")
@@ -193,11 +199,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     run = Run(folder=options.run, real=options.real, labels=options.labels)
     recipe = load_recipe(RECIPE, options.set)
+    once_more = load_recipe(RECIPE, [*options.set, *AGAIN, f"optimiser.steps={options.again_steps}"])
     with_real = load_recipe(RECIPE, [*options.set, *GO_ON, f"optimiser.steps={options.real_steps}"])
     if "simulate" in options.stages:
         simulate(run, minutes=options.simulate_minutes)
     if "base" in options.stages:
         base(run, recipe)
+    if "again" in options.stages:
+        simulate(run, minutes=options.again_minutes, first_seed=AGAIN_SEED)
+        base(run, once_more, begin=run.simulated_tower)
     with processes(os.cpu_count() or 1) as pool:
         begun = [pool.submit(towers, run, with_real)] if "towers" in options.stages else []
         if "clean" in options.stages:
@@ -208,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     begun.append(pool.submit(fold, part, with_real))
         finished(begun)
     if "finish" in options.stages:
-        steps = recipe.optimiser.steps + with_real.optimiser.steps
+        steps = sum(one.optimiser.steps for one in (recipe, once_more, with_real))
         bundle = finish(run, load_recipe(RECIPE, [*options.set, f"optimiser.steps={steps}"]), options.out)
         log.info("%s: %s %s", bundle.folder, bundle.manifest.name, bundle.sha256[:12])
 

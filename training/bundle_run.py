@@ -1,11 +1,12 @@
 """Where a run keeps what it makes, what it is made from, and the folds that leave groups of real slices out."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from training.bundle_data import RealSlice, read_real
+from training.bundle_data import RealSlice, read_real, shown
 
 FOLDS: Final = 4
 
@@ -71,7 +72,8 @@ class Run:
     def slices(self, size_px: int) -> tuple[list[RealSlice], list[RealSlice]]:
         """Real slices to train on, and those of the groups that are left out."""
         slices = read_real(self.real, size_px) if self.real else []
-        seen = [one for one in slices if one.group not in self.left_out and not one.kept_from_training]
+        trainable = of_several_groups([one for one in slices if not one.kept_from_training])
+        seen = [one for one in trainable if one.group not in self.left_out]
         return seen, [one for one in slices if one.group in self.left_out]
 
     def folds(self, size_px: int) -> list["Run"]:
@@ -81,6 +83,17 @@ class Run:
             replace(self, folder=self.folder / "folds" / str(number), left_out=part, shared=self.folder)
             for number, part in enumerate(dealt(groups))
         ]
+
+
+def of_several_groups(slices: Sequence[RealSlice]) -> list[RealSlice]:
+    """Those that show what another group shows too: of what only one shows, a tower learns the group.
+
+    When all slices that show proton density were of one knee, other knees were read as that whatever they showed.
+    """
+    groups: dict[str, set[str]] = defaultdict(set)
+    for one in slices:
+        groups[shown(one.caption)].add(one.group)
+    return [one for one in slices if len(groups[shown(one.caption)]) > 1]
 
 
 def dealt(groups: Iterable[str]) -> list[frozenset[str]]:

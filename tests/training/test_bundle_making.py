@@ -127,6 +127,16 @@ def test_rows_kept_for_evaluation_are_never_trained_on_and_groups_are_left_out_w
     assert FOLDS == 4
 
 
+def test_what_only_one_group_shows_is_left_out_for_folds_but_never_trained_on(tmp_path: Path) -> None:
+    folder = real_folder(tmp_path / "real")
+    table = (folder / "slices.csv").read_text().splitlines()
+    table = [line.replace(",T2,", ",PD,", 1) if line.startswith("1.png") else line for line in table]
+    (folder / "slices.csv").write_text("\n".join(table) + "\n")
+    run = Run(folder=tmp_path / "run", real=folder, labels=None)
+    assert "PROTON_DENSITY" not in {one.caption.contrast for one in run.slices(64)[0]}
+    assert "PROTON_DENSITY" in {one.caption.contrast for part in run.folds(64) for one in part.slices(64)[1]}
+
+
 def test_strange_images_claim_nothing_and_scrambling_keeps_every_grey_value(tmp_path: Path) -> None:
     fill(tmp_path / "people", series=5)
     fill(tmp_path / "objects", series=5, strange=True)

@@ -293,7 +293,8 @@ def test_a_place_in_the_cast_is_filled_anew_after_its_life() -> None:
 def test_every_region_draws_a_body_with_fat_and_more(region: str) -> None:
     anatomy = body(region, np.random.default_rng(2), coarser=1.6)
     found = set(np.unique(anatomy.tissue.numpy()).tolist())
-    assert {int(Tissue.AIR), int(Tissue.FAT), int(Tissue.MUSCLE)} <= found
+    assert {int(Tissue.FAT), int(Tissue.MUSCLE)} <= found
+    assert int(Tissue.AIR) in found or region == "cord"  # a crop on the cord need not reach the airway
     assert len(found) >= 8
     assert anatomy.region == region
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.simulate.people import cord, limbs, pelvis, trunk
+from training.simulate.people import ball_joints, breast, cord, knee, limbs, neck, pelvis, spine, trunk
 from training.simulate.people.anatomy import Anatomy, Target, assemble
 from training.simulate.people.canvas import Canvas
 from training.simulate.people.lesions import add_body_lesion
@@ -25,18 +25,18 @@ class Region:
 
 
 REGIONS: Final[Mapping[str, Region]] = {
-    "knee": Region(draw=limbs.knee, target_mm=(62, 66, 72), share=1.5),
-    "shoulder": Region(draw=limbs.ball_joint, target_mm=(68, 62, 66)),
-    "hip": Region(draw=limbs.ball_joint, target_mm=(75, 66, 75), share=0.6),
+    "knee": Region(draw=knee.knee, target_mm=(62, 66, 72), share=1.5),
+    "shoulder": Region(draw=ball_joints.shoulder, target_mm=(68, 62, 66)),
+    "hip": Region(draw=ball_joints.hip, target_mm=(75, 66, 75), share=0.6),
     "limb": Region(draw=limbs.limb, target_mm=(80, 80, 100), share=0.5),
     "extremity": Region(draw=limbs.extremity, target_mm=(44, 38, 55), share=0.7),
-    "lumbar-spine": Region(draw=trunk.lumbar_spine, target_mm=(60, 84, 125), share=1.4),
-    "neck": Region(draw=trunk.neck, target_mm=(60, 74, 92), share=0.8),
+    "lumbar-spine": Region(draw=spine.lumbar_spine, target_mm=(60, 84, 125), share=1.4),
+    "neck": Region(draw=neck.neck, target_mm=(60, 74, 92), share=0.8),
     "cord": Region(draw=cord.cervical_cord, target_mm=(27, 25, 24), share=0.5),
     "abdomen": Region(draw=trunk.abdomen, target_mm=(165, 112, 95), share=1.4),
     "pelvis": Region(draw=pelvis.pelvis, target_mm=(140, 105, 85), share=0.9),
     "prostate": Region(draw=pelvis.small_pelvis, target_mm=(92, 78, 42), share=1.3),
-    "breast": Region(draw=trunk.breast, target_mm=(165, 95, 80), share=0.7),
+    "breast": Region(draw=breast.breast, target_mm=(165, 95, 80), share=0.7),
 }
 
 

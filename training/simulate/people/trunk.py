@@ -1,214 +1,162 @@
-"""Trunk and neck of random geometry: spine, neck, abdomen, breast."""
+"""Upper abdomens of random geometry: the body's wall here, what is inside it in `viscera` and `bowel`."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from training.simulate.people.bowel import colon, duodenum, small_bowel, stomach
 from training.simulate.people.canvas import Canvas
+from training.simulate.people.parts import Parts, heart
+from training.simulate.people.spine import vertebrae
+from training.simulate.people.viscera import Room, great_vessels, kidney, liver, mesentery, pancreas, spleen
 from training.simulate.physics.tissues import Tissue
 
 _T = Tissue
 
 
-def _spine(c: Canvas, *, front: Tensor | float, body: tuple[float, float, float], disc_mm: float, cord: bool) -> None:
-    """Vertebrae and discs along z behind `front` (y of the vertebral centre), canal, arches and spinous processes."""
-    wide, deep, high = body
-    pitch = high + disc_mm
-    start = c.between(0, pitch)
-    place = torch.remainder(c.z + start, pitch) - pitch / 2  # within one level; a disc at both ends
-    level = torch.floor((c.z + start) / pitch)
-    across = c.column(0.0, front, (wide / 2, deep / 2), 3.0)
-    block = torch.maximum((across - 1.0) * deep / 2, place.abs() - high / 2)
-    canal_y = front - deep / 2 - 9.0
-    canal = c.column(0.0, canal_y, (c.between(9, 12), c.between(7, 9)))
-    behind = canal_y - 14.0
-    arch = (c.column(0.0, canal_y, (18.0, 15.0)) < 1) & (place.abs() < high * 0.35)
-    spinous = ((c.x.abs() < 4.5) & (c.y < canal_y - 7) & (c.y > behind - c.between(14, 26))) & (
-        place.abs() < high * 0.32
-    )
-    facets = (c.column(14.0, canal_y - 6, (9, 8)) < 1) | (c.column(-14.0, canal_y - 6, (9, 8)) < 1)
-    c.paint((c.x.abs() < 5) & (c.y < canal_y - 6) & (c.y > behind - 22), _T.FAT)
-    c.paint((c.x.abs() < 1.6) & (c.y < canal_y - 6) & (c.y > behind - 22), _T.LIGAMENT)
-    marrow_red = c.between(0.4, 0.9)
-    for bone in (arch | spinous, facets & (place.abs() < high * 0.4)):
-        c.paint(bone, _T.CORTICAL_BONE)
-        c.paint(bone & (c.noise("grain") > -0.4), _T.RED_MARROW)
-    disc = (across < 1.0) & (place.abs() >= high / 2)
-    c.paint(disc, _T.ANNULUS)
-    worn = torch.sin(level * c.between(1.0, 9.0)) > c.between(-0.8, 0.9)  # some levels have dried out
-    c.paint((across < 0.68) & disc & ((pitch / 2 - place.abs()) < disc_mm * 0.36) & worn, _T.NUCLEUS_PULPOSUS)
-    c.paint((across > 0.97) & (across < 1.08), _T.LIGAMENT)
-    c.bone(block, cortex_mm=1.3, red_share=marrow_red)
-    _canal(c, canal, canal_y, cord=cord)
+@dataclass(frozen=True, kw_only=True)
+class _Build:
+    """How somebody is built, in mm."""
+
+    wide: float
+    deep: float
+    fat: float
+    wall: float
+    spine_y: float
 
 
-def _canal(c: Canvas, canal: Tensor, canal_y: Tensor | float, *, cord: bool) -> None:
-    c.paint(canal < 1.25, _T.FAT)
-    c.paint(canal < 1.08, _T.MENINGES)
-    c.paint(canal < 1.0, _T.CSF)
-    if cord:
-        c.paint(c.column(0.0, canal_y, (6.5, 4.5)) < 1, _T.NERVE)
-        return
-    for _ in range(10):  # roots of the cauda equina
-        x, y = c.between(-6, 6), c.between(-6, 1)
-        c.paint(c.column(x, canal_y + y, (1.1, 1.1)) < 1, _T.NERVE)
+def _build(c: Canvas) -> _Build:
+    fat = c.between(4, 14) if c.chance(0.4) else c.between(12, 32)
+    wall = c.between(9, 16)
+    behind = 0.6 * fat + c.between(60, 69)  # from the skin of the back to the middle of a vertebra
+    deep = min((behind + c.between(98, 138) + 0.35 * fat) / 2, 136.0)
+    wide = min(c.between(126, 152) + 0.9 * fat, 186.0, 1.62 * deep)
+    return _Build(wide=wide, deep=deep, fat=fat, wall=wall, spine_y=behind - deep)
 
 
-def lumbar_spine(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
-    """A lumbar spine with its muscles behind and vessels, bowel and fat in front."""
-    c = Canvas((160.0, 190.0, 270.0), 1.4 * coarser, rng, bend_mm=3.0)
-    curve = c.between(4, 14) * torch.sin(c.z / c.between(55, 90) + c.between(-0.6, 0.6))
-    c.envelope(-(c.y + 88.0) - 0.004 * c.x.square(), fat_mm=c.between(8, 35))
-    deep = c.y > -88 + c.between(12, 32)
-    muscle = deep & (c.y < curve - 5)
-    c.muscles(muscle, fat_share=c.between(0.15, 0.5))
-    c.paint(deep & (c.y >= curve - 5), _T.FAT)
-    for side in (-1, 1):  # psoas
-        c.muscles(c.column(side * 42.0, curve + 2, (17, 22)) < 1, fat_share=0.08)
-    loops = torch.where(c.y > curve + 48, c.noise(), -1.0)
-    c.paint(loops > 0.1, _T.BOWEL_WALL)
-    c.paint(loops > 0.5, _T.BOWEL_CONTENT)
-    for x, tissue, radius in ((8.0, _T.ARTERY, 9.0), (-12.0, _T.VEIN, 10.0)):
-        c.paint((c.column(x, curve + 30, (radius, radius * 0.9)) < 1), tissue)
-    _spine(
-        c,
-        front=curve,
-        body=(c.between(42, 52), c.between(30, 37), c.between(23, 29)),
-        disc_mm=c.between(6, 12),
-        cord=c.chance(0.15),
-    )
-    return c
+def _skin_and_fat(c: Canvas, build: _Build, outline: Tensor) -> Tensor:
+    """Skin, uneven fat with a fascia in it; returns the depth below the fat in mm."""
+    flank = (c.x.abs() / build.wide).clamp(max=1.0)
+    front = (c.y / build.deep).clamp(-1.0, 1.0)
+    belly = c.between(-0.1, 0.5)
+    uneven = 0.75 + 0.3 * flank * (1 - front) * 0.5 + belly * front.clamp(min=0) + 0.2 * c.noise("slow")
+    thickness = build.fat * uneven.clamp(0.25, 1.8)
+    c.paint(outline < 0, _T.SKIN)
+    depth = -outline - c.between(1.8, 2.8)
+    c.paint(depth > 0, _T.FAT)
+    c.septa(depth > 0)
+    fascia = (depth - 0.55 * thickness + 1.2 * c.noise("lumps")).abs() < c.between(0.3, 0.8)
+    c.paint(fascia & (c.noise("lumps") > -0.3), _T.SKIN, over=(_T.FAT,))
+    return depth - thickness
 
 
-def neck(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
-    """A neck: airway in front, spine with cord in the middle, muscles and vessels round them."""
-    c = Canvas((170.0, 180.0, 200.0), 1.3 * coarser, rng, bend_mm=3.0)
-    curve = -10 + c.between(2, 9) * torch.sin(c.z / c.between(45, 70) + c.between(-0.6, 0.6))
-    width, depth = c.between(52, 66), c.between(60, 72)
-    inside = c.envelope((c.column(0.0, -8.0, (width, depth)) - 1.0) * width, fat_mm=c.between(3, 16))
-    c.muscles(inside, fat_share=c.between(0.2, 0.5))
-    c.paint(c.column(0.0, 34.0, (13, 11)) < 1, _T.MUCOSA)
-    c.paint(c.column(0.0, 34.0, (9, 8)) < 1, _T.AIR)
-    c.paint(c.column(0.0, 17.0, (9, 5)) < 1, _T.BOWEL_WALL)
-    for side in (-1, 1):
-        c.paint(c.ellipsoid((side * 22, 36, -25), (11, 12, 26)) < 1, _T.GLAND)
-        c.paint(c.column(side * 27.0, 14.0, (3.6, 3.6)) < 1, _T.ARTERY)
-        c.paint(c.column(side * 33.0, 10.0, (c.between(3, 6), 5)) < 1, _T.VEIN)
-        c.paint(c.column(side * 16.0, curve, (1.8, 1.8)) < 1, _T.ARTERY)
-    _spine(
-        c,
-        front=curve,
-        body=(c.between(19, 26), c.between(15, 19), c.between(13, 17)),
-        disc_mm=c.between(3, 6),
-        cord=True,
-    )
-    return c
+def _back_muscles(c: Canvas, spine_y: float, top: float) -> tuple[Tensor, Tensor]:
+    """Where psoas, erector spinae and quadratus lumborum are, and the sheets of fat between them."""
+    size = c.between(0.8, 1.2)
+    side = c.x.abs()
+    low = (0.75 - (c.z - top + 110) / 220).clamp(0.2, 1.3)  # psoas grows downwards
+    psoas = (((side - 36) / 17).square() + ((c.y - spine_y - 1) / 20).square()) / low.square() / size**2
+    psoas = torch.where(c.z < top - 85, psoas, 9.0)
+    erector = ((side - 32) / (29 * size)).square() + ((c.y - spine_y + 43) / (19 * size)).square()
+    lumborum = ((side - 62) / 19).square() + ((c.y - spine_y + 19) / (8 * size)).square()
+    lumborum = torch.where(c.z < top - 100, lumborum, 9.0)
+    nearest = torch.minimum(torch.minimum(psoas, erector), lumborum)
+    middle = (side < 27) & (c.y < spine_y + 12)
+    rim = c.between(0.05, 0.14) * (0.5 + c.noise("lumps")).clamp(min=0.0)
+    return (nearest < 1) | middle, ((nearest - 1.0).abs() < rim) | ((side - 34).abs() + 3 * erector < 30 * rim)
 
 
-def _vertebra_behind(c: Canvas, y: float) -> None:
-    for side in (-1, 1):
-        c.muscles(c.column(side * 30.0, y - 22.0, (24, 18)) < 1, fat_share=0.12)
-        c.muscles(c.column(side * 38.0, y + 6.0, (16, 18)) < 1, fat_share=0.06)
-    _spine(c, front=y, body=(46.0, 33.0, 27.0), disc_mm=9.0, cord=c.chance(0.5))
+def _wall(c: Canvas, build: _Build, depth: Tensor, cavity: Tensor, sheets: Tensor) -> None:
+    """Muscle round the cavity: rectus before it, three layers at the sides, with fat between them."""
+    body = (depth > 0) & ~cavity
+    c.muscles(body, fat_share=c.between(0.05, 0.3))
+    thin = c.between(0.3, 2.0)
+    layer = depth / build.wall
+    rectus = (c.y > 0.3 * build.deep) & (c.x.abs() < c.between(0.36, 0.5) * build.wide)
+    planes = ((layer - 0.34).abs() < 0.5 * thin / build.wall) | ((layer - 0.68).abs() < 0.5 * thin / build.wall)
+    c.paint(body & ((planes & ~rectus & (c.y > build.spine_y)) | sheets), _T.FAT, over=(_T.MUSCLE,))
+    border = (c.x.abs() - c.between(0.34, 0.46) * build.wide).abs() < c.between(1.0, 4.0)
+    front = body & (c.y > 0.3 * build.deep)
+    c.paint(front & border & (layer > 0.2), _T.FAT if c.chance(0.5) else _T.LIGAMENT)
+    c.paint(front & (c.x.abs() < c.between(1.5, 7.0)), _T.LIGAMENT)
 
 
-def _kidney(c: Canvas, side: float) -> None:
-    centre = (side * c.between(55, 72), c.between(-48, -28), c.between(-55, -15))
-    radius = c.between(25, 32)
-    kidney = c.ellipsoid(centre, (radius, radius * 0.9, radius * 1.8))
-    c.paint(kidney < 1, _T.RENAL_CORTEX)
-    c.paint((kidney < 0.72) & (c.noise("grain") > 0), _T.RENAL_MEDULLA)
-    c.paint(
-        c.ellipsoid((centre[0] - side * 9, centre[1], centre[2]), (radius * 0.5, radius * 0.35, radius)) < 1, _T.FAT
-    )
-    c.paint(c.ellipsoid((centre[0] - side * 10, centre[1], centre[2]), (4, 4, 10)) < 1, _T.URINE)
+def _ribs(c: Canvas, build: _Build, depth: Tensor, top: float) -> None:
+    """Ribs run down to the front within the wall; their front ends are cartilage."""
+    pitch, tilt = c.between(25, 33), c.between(0.35, 0.65)
+    height = torch.remainder(c.z + tilt * c.y + c.between(0, pitch), pitch) - pitch / 2
+    distance = (((depth - 0.55 * build.wall) / 4.2).square() + (height / c.between(5.5, 7.5)).square()).sqrt() - 1.0
+    margin = top - c.between(125, 160) + 1.1 * (c.y + 10).clamp(min=0.0)
+    absent = (c.z < margin) | (c.x.abs() < 34) | (depth < 0)
+    distance = torch.where(absent, 9.0, distance) * 4.2
+    gristle = c.y > c.between(0.45, 0.7) * build.deep
+    c.bone(torch.where(gristle, 9.0, distance), cortex_mm=1.2, red_share=c.between(0.5, 0.95))
+    c.paint((distance < 0) & gristle, _T.CARTILAGE)
+
+
+def _dome(c: Canvas, build: _Build, half: float, top: float) -> Tensor:
+    """Height of the diaphragm: two domes, the left one lower."""
+    lower = c.between(5, 22)
+    heights: list[Tensor] = []
+    for side, high in ((1.0, top), (-1.0, top - lower)):
+        away = ((c.x - side * 0.52 * half) / (0.62 * half)).square()
+        away = away + ((c.y - 0.1 * build.deep) / (0.85 * build.deep)).square()
+        heights.append(high - 75.0 * (1.0 - (1.0 - away).clamp(min=0.01).sqrt()))
+    return torch.maximum(heights[0], heights[1])
+
+
+def _bowels(parts: Parts, room: Room) -> None:
+    c = parts.c
+    half, top = room.half, room.top
+    side, deep, low = half - c.between(20, 32), room.back + c.between(-12, 15), -150.0
+    right = [[side, deep, low], [side, deep + 5, top - 150], [side - 8, room.front - 38, top - 140]]
+    sag = top - c.between(125, 190)
+    across = [[0.4 * half, room.front - 20, sag], [-0.4 * half, room.front - 20, sag + c.between(0, 30)]]
+    left = [[-side + 8, room.front - 45, top - 85], [-side, deep, top - 95], [-side, deep, low]]
+    start, end = [-side + 18, room.back + 5, -135.0], [side - 18, room.front - 10, top - 118]
+    small_bowel(parts, start, end, share=c.between(0.8, 3.2))
+    mesentery(parts, room)
+    colon(parts, [*right, *across, *left])
 
 
 def abdomen(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     """An upper abdomen: liver, spleen, kidneys, pancreas, stomach, bowel, vessels, spine, base of the lungs."""
-    c = Canvas((400.0, 290.0, 250.0), 2.0 * coarser, rng, bend_mm=7.0)
-    wide, deep = c.between(140, 178), c.between(92, 125)
-    outline = (c.column(0.0, 0.0, (wide, deep), 2.5) - 1.0) * deep
-    inside = c.envelope(outline, fat_mm=c.between(8, 40), skin_mm=2.3)
-    c.muscles(inside, fat_share=0.2)
-    spine_y = -deep + c.between(52, 62)
-    cavity = (c.column(0.0, 12.0, (wide - 45, deep - 38), 2.5) < 1) | (
-        c.ellipsoid((0, -20, 0), (wide - 60, deep - 45, 300)) < 1
-    )
-    c.paint(cavity & inside, _T.FAT)
-    bowel = cavity & (c.z < 20)
-    loops = c.noise()
-    c.paint(bowel & (loops > -0.1), _T.BOWEL_WALL)
-    c.paint(bowel & (loops > 0.2), _T.BOWEL_CONTENT)
-    c.paint(bowel & (loops > 1.5), _T.AIR)
-    top = c.between(55, 95)
-    c.paint(cavity & (c.z > top - 0.003 * (c.x.square() + c.y.square())) & (c.z > 30), _T.LUNG)
+    c = Canvas((400.0, 290.0, 250.0), 1.8 * coarser, rng, bend_mm=float(rng.uniform(3.0, 6.5)))
+    build, top = _build(c), c.between(38, 125)
+    outline = (c.column(0.0, 0.0, (build.wide, build.deep), c.between(2.1, 2.7)) - 1.0) * build.deep
+    depth = _skin_and_fat(c, build, outline)
+    behind, sheets = _back_muscles(c, build.spine_y, top)
+    cavity = (depth > build.wall) & ~behind
+    cavity &= c.y > build.spine_y - 18.0 - 1.1 * (c.x.abs() - 48.0).clamp(0.0, 60.0)
+    _wall(c, build, depth, cavity, sheets)
+    c.paint(cavity, _T.FAT)
+    front = build.deep - 2.0 - build.fat - build.wall
+    half = build.wide - 1.25 * (0.85 * build.fat + build.wall) - 3
+    room = Room(half=half, front=front, back=build.spine_y + 17, top=top)
+    dome = _dome(c, build, half, top)
+    chest = cavity & (c.z > dome)
+    whole, below = Parts(c, cavity), Parts(c, cavity & ~chest)
+    _bowels(below, room)
+    great_vessels(whole, room)
+    stomach(below, top, front, room.back)
+    duodenum(below, top, front, room.back)
+    pancreas(below, room)
+    spleen(below, room)
+    liver(below, room, dome)
     for side in (-1.0, 1.0):
-        _kidney(c, side)
-    _upper_organs(c, wide, deep)
-    for x, tissue, radius in ((6.0, _T.ARTERY, 10.0), (-16.0, _T.VEIN, 11.0)):
-        c.paint(c.column(x, spine_y + 30, (radius, radius)) < 1, tissue)
-    _vertebra_behind(c, spine_y)
-    ribs = (
-        (outline > -c.between(26, 34))
-        & (outline < -c.between(12, 18))
-        & (torch.remainder(c.z + 0.35 * c.y.abs(), 27) < 10)
+        kidney(below, room, side)
+    c.paint(cavity & ((c.z - dome).abs() < 1.8), _T.MUSCLE, over=(_T.FAT, _T.LIVER, _T.SPLEEN))
+    between = (c.x + c.between(0, 16)).abs() < c.between(9, 20) + 4.0 * c.noise("slow")  # the fat of the mediastinum
+    c.paint(chest & (c.z > dome + 1.5) & ~between, _T.LUNG, over=(_T.FAT,))
+    heart(Parts(c, chest), [-0.5 * half, front - 12, top - c.between(10, 28)], c.between(34, 44))
+    vertebrae(
+        c,
+        front=build.spine_y,
+        body=(c.between(42, 50), c.between(30, 36), c.between(24, 29)),
+        disc_mm=c.between(6, 11),
+        cord=c.chance(0.5),
     )
-    c.paint(ribs & inside & (c.z > -20), _T.CORTICAL_BONE)
-    c.paint(ribs & inside & (c.z > -20) & (c.noise("grain") > -0.7), _T.RED_MARROW)
-    return c
-
-
-def _upper_organs(c: Canvas, wide: float, deep: float) -> None:
-    """The patient's right is at negative x: liver and gall bladder there, spleen and stomach on the left."""
-    stomach = c.ellipsoid(
-        (c.between(35, 60), c.between(20, 45), c.between(15, 45)), (c.between(28, 45), c.between(22, 35), 38)
-    )
-    c.paint(stomach < 1.12, _T.BOWEL_WALL)
-    c.paint(stomach < 1.0, _T.BOWEL_CONTENT)
-    if c.chance(0.6):
-        c.paint((stomach < 1.0) & (c.y > c.between(20, 45)), _T.AIR)
-    c.paint(c.tube([(-20, 10, -8), (15, 0, 5), (60, -25, 18)]) < c.between(8, 14), _T.PANCREAS)
-    spleen = c.ellipsoid(
-        (wide - c.between(48, 58), -deep * 0.35, c.between(10, 40)), (c.between(22, 32), c.between(38, 50), 48)
-    )
-    c.paint(spleen < 1, _T.SPLEEN)
-    liver = torch.minimum(
-        c.ellipsoid((-wide + c.between(80, 95), 0, 25), (c.between(62, 78), deep * 0.72, 85), 2.4),
-        c.ellipsoid((-20, deep * 0.3, 40), (c.between(55, 90), deep * 0.33, 40)),
-    )
-    c.paint(liver < 1, _T.LIVER)
-    vessels = (liver < 0.95) & c.curves(c.between(0.12, 0.22))
-    c.paint(vessels, _T.VEIN)
-    gall_bladder = c.ellipsoid((-wide + c.between(95, 110), deep * 0.4, -25), (13, 16, 28))
-    c.paint(gall_bladder < 1.12, _T.BOWEL_WALL)
-    c.paint(gall_bladder < 1, _T.BILE)
-
-
-def breast(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
-    """Both breasts before the chest wall: fat, fibroglandular tissue, pectoral muscle, ribs, lungs, heart."""
-    c = Canvas((380.0, 260.0, 200.0), 1.8 * coarser, rng, bend_mm=5.0)
-    wall = -5.0 - 0.0016 * c.x.square()
-    radius = c.between(48, 78)
-    outline = torch.minimum(
-        torch.minimum(*((c.ellipsoid((s * 78.0, 0, 0), (72, radius + 40, 80), 2.1) - 1.0) * 60 for s in (-1, 1))),
-        torch.maximum(c.y - wall - 4, (c.column(0.0, -90.0, (175, 105), 2.4) - 1.0) * 100),
-    )
-    inside = c.envelope(outline, fat_mm=c.between(6, 16), skin_mm=2.2)
-    glandular = c.noise("grain")
-    for side in (-1, 1):
-        cone = c.ellipsoid((side * 78.0, c.between(18, 34), 0), (c.between(34, 50), radius, c.between(38, 55)))
-        density = c.between(-0.7, 1.2)
-        c.paint(inside & (cone < 1) & (c.y > wall) & (glandular > density * cone), _T.FIBROGLANDULAR)
-        c.paint(inside & (cone < 1) & (c.y > wall) & c.curves(0.1), _T.VEIN)
-    chest = c.y < wall - 4
-    c.muscles(chest & (outline < -2), fat_share=0.3)
-    thorax = c.column(0.0, -95.0, (142, 82), 2.4)
-    c.paint(thorax < 1.06, _T.FAT)
-    ribs = (thorax < 1.05) & (thorax > 0.95) & (torch.remainder(c.z + 0.3 * c.x.abs(), 28) < 9)
-    c.paint(ribs, _T.CORTICAL_BONE)
-    c.paint(thorax < 0.95, _T.LUNG)
-    heart = c.ellipsoid((c.between(5, 30), -70, -20), (58, 48, 65))
-    c.paint(heart < 1, _T.MUSCLE)
-    c.paint((heart < 0.75) & (c.noise() > -0.5), _T.ARTERY)
+    _ribs(c, build, depth, top)
     return c

@@ -73,12 +73,13 @@ def t1_fl2d(d: Draw) -> Recipe:
 def _field_map(d: Draw) -> Recipe:
     """The magnitude beside a field map: coarse voxels, a repetition time and an echo that no T1 protocol would have."""
     volumetric = d.chance(0.2)
+    tr_ms = d.between(12, 40, 1) if volumetric else float(round(d.logarithmic(60, 1300)))
     physics = Physics(
         kind="spoiled",
         field_t=d.field_t,
         te_ms=d.usual(3.5, 8.0, 2),
-        tr_ms=d.between(12, 40, 1) if volumetric else round(d.logarithmic(300, 1300)),
-        flip_deg=d.between(8, 20) if volumetric else d.between(30, 75),
+        tr_ms=tr_ms,
+        flip_deg=d.between(8, 25) if tr_ms < 300 else d.between(30, 75),  # GE and Philips, and Siemens
         inflow=0.3,
     )
     return Recipe(physics=physics, sampling=_field_map_voxels(d))

@@ -15,7 +15,7 @@ Vector = tuple[float, float, float]
 # The field map and the warp change slowly: they are looked up on a grid this many times coarser than the picture.
 _COARSER: Final = 6
 # Range of the random offset of a look-up, in voxels of the anatomy: how soft borders are.
-_SOFTNESS: Final = 0.75
+_SOFTNESS: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

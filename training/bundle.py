@@ -191,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--simulate-minutes", type=float, default=26.0)
     parser.add_argument("--again-minutes", type=float, default=24.0, help="of simulation in the stage `again`")
     parser.add_argument("--again-steps", type=int, default=2200, help="after those of the base")
-    parser.add_argument("--clean-series", type=int, default=700, help="to calibrate on")
+    parser.add_argument("--clean-series", type=int, default=1180, help="to set thresholds and alarms by")
     parser.add_argument("--test-series", type=int, default=2050, help="clean ones too, for `mrclip-train benchmark`")
     parser.add_argument("--real-steps", type=int, default=350, help="with real slices, after those of the base")
     parser.add_argument("--set", nargs="*", default=[], help="overrides of the recipe, e.g. optimiser.steps=100")

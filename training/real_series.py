@@ -3,8 +3,13 @@
 Published slices come without headers. Each volume gets one that the simulator draws for the same contrast, agent and
 region, with the times that are known put in: so headers are right in kind and as various as protocols are, which is
 what the alarms are calibrated with.
+
+    python -m training.real_series OUT --real REAL --tiers B
+
+writes those that no bundle is trained on, for `mrclip-train benchmark`.
 """
 
+import argparse
 import csv
 import io
 from collections import defaultdict
@@ -20,7 +25,7 @@ from pydicom import dcmwrite
 
 from inference import labels
 from inference.atomic import replace_file
-from training.bundle_data import RealSlice
+from training.bundle_data import RealSlice, read_real
 from training.simulate.dicom.classic import datasets
 from training.simulate.physics.scan import Physics, Plane, Scan
 from training.simulate.protocols.catalogue import draw_scanner, for_region, scan
@@ -34,6 +39,7 @@ _REGION_OF: Final = {"knee": "knee", "prostate": "prostate", "spine": "neck", "h
 _TRIES: Final = 200
 _FOV_MM: Final = {"head": 240.0, "knee": 160.0, "prostate": 200.0, "neck": 240.0, "hip": 300.0, "breast": 320.0}
 _GAP_MM: Final = 5.0
+_READ_PX: Final = 64  # of the copies that nothing here looks at
 
 
 def volumes_of(slices: Sequence[RealSlice]) -> dict[str, list[RealSlice]]:
@@ -119,3 +125,19 @@ def _stacked(images: Sequence[np.ndarray]) -> np.ndarray:
         top, left = (rows - image.shape[0]) // 2, (columns - image.shape[1]) // 2
         stack[index, top : top + image.shape[0], left : left + image.shape[1]] = image
     return stack
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the volumes of some tiers as DICOM."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="folder; must not exist")
+    parser.add_argument("--real", type=Path, required=True, help="folder with slices.csv")
+    parser.add_argument("--tiers", nargs="+", default=["B"])
+    parser.add_argument("--seed", type=int, default=77000, help="of the headers")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True)
+    write(options.out, volumes_of(read_real(options.real, _READ_PX, tiers=options.tiers)), seed=options.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydicom import dcmread
 
 import tiny_bundle
 from dicom_factory import write_series
 from inference.captions import Caption
 from inference.model import load_model
 from inference.read import Reader, read_paths
-from training import bundle, bundle_judges, bundle_run, bundle_train, left_out, simulated_cache
+from training import bundle, bundle_judges, bundle_run, bundle_train, left_out, real_series, simulated_cache
+from training.benchmark.truth import read_truth
 from training.bundle import base, captions, fold, images
 from training.bundle_data import STRANGE, Classes, Sample, classes_of, shown, strange_share
 from training.bundle_finish import finish
@@ -135,6 +137,18 @@ def test_what_only_one_group_shows_is_left_out_for_folds_but_never_trained_on(tm
     run = Run(folder=tmp_path / "run", real=folder, labels=None)
     assert "PROTON_DENSITY" not in {one.caption.contrast for one in run.slices(64)[0]}
     assert "PROTON_DENSITY" in {one.caption.contrast for part in run.folds(64) for one in part.slices(64)[1]}
+
+
+def test_volumes_of_a_tier_are_written_as_series_that_the_benchmark_reads(tmp_path: Path) -> None:
+    folder = real_folder(tmp_path / "real")
+    table = (folder / "slices.csv").read_text().splitlines()
+    marked = [line.replace(",A,", ",B,", 1) if number in (1, 2) else line for number, line in enumerate(table)]
+    (folder / "slices.csv").write_text("\n".join(marked) + "\n")
+    real_series.main([str(tmp_path / "series"), "--real", str(folder)])
+    named = read_truth(tmp_path / "series").by_instance
+    written = {str(dcmread(path).SOPInstanceUID) for path in (tmp_path / "series").glob("*/*.dcm")}
+    assert set(named) == written
+    assert sorted(truth.label for truth in named.values()) == ["T1", "T2"]
 
 
 def test_strange_images_claim_nothing_and_scrambling_keeps_every_grey_value(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ from training.simulated_cache import CachedSlices
 
 log = logging.getLogger(__name__)
 
-# Clean series; the others of the folder calibrate the alarms. A share of 220 answers has a standard error of 2 %: by one
-# answer too few the threshold once became 0.8 instead of 0.6.
+# Clean series; the others of the folder calibrate the alarms. Of 220 one right answer less once made the threshold 0.8
+# instead of 0.6.
 TEMPERED_ON: Final = 700
 Records = list[list[StackRecord]]  # of each series its stacks
 

@@ -7,7 +7,7 @@ keep what they make in the run folder (`runs/bundle`); `--stages` does some of t
 
 * *simulate* fills the caches;
 * *base* trains the image tower on simulation alone, on all cores;
-* *again* simulates other people and goes on with the tower, on all slices;
+* *again* simulates other people and goes on with the tower, on all slices (done twice, it goes on twice);
 * *towers* goes on with real slices in every batch, and trains the metadata tower on what comes out;
 * *clean*, beside it, writes clean series of anatomy that training never sees;
 * *folds* does the same as *towers* with a part of the real groups left out, each group once, as many at a time as there

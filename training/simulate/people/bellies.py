@@ -59,25 +59,3 @@ def bellies(
     c.paint(where & (gap < 0.25 * width) & (c.noise("lumps") > 0.8), _T.LIGAMENT)
     vessels = where & (gap < 1.5 + 0.7 * width) & (c.noise("lumps").abs() < 0.06)
     c.paint(vessels & (c.noise("slow") > 0), _T.VEIN)
-
-
-def scattered(c: Drawing, box: tuple[tuple[float, float], tuple[float, float]], apart: float) -> list[Belly]:
-    """Bellies about `apart` mm from each other over a box in (across, out), each leaning its own way."""
-    (left, right), (near, far) = box
-    seeds: list[Belly] = []
-    out, row = near, 0
-    while out < far:
-        across = left + apart * (0.5 * (row % 2))
-        while across < right:
-            seeds.append(
-                Belly(
-                    across + c.between(-0.35, 0.35) * apart,
-                    out + c.between(-0.35, 0.35) * apart,
-                    c.between(-60, 60),
-                    (c.between(-0.15, 0.15), c.between(-0.15, 0.15)),
-                    c.between(-0.2, 0.2) * apart,
-                )
-            )
-            across += apart
-        out, row = out + 0.87 * apart, row + 1
-    return seeds

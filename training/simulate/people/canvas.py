@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.simulate.people.drawing import Drawing, Noise, resampled
+from training.simulate.people.drawing import Drawing, Noise, resampled, steepness
 from training.simulate.people.fields import fast_size, noise_volume, smooth_noise
 from training.simulate.physics.tissues import Tissue
 
@@ -72,10 +72,7 @@ class Canvas(Drawing):
     def _from_sheet(self) -> Tensor:
         """About the distance in mm from winding sheets of no thickness, as fascia between the bellies of muscles is."""
         folds = self._drawn_out("sheets", 3)
-        steepness = torch.zeros(self._shape)
-        for slope in torch.gradient(folds, spacing=self.spacing_mm):
-            steepness += slope.square_()
-        return folds.abs_() / steepness.sqrt_().clamp_(min=1e-3)
+        return folds.abs() / steepness(folds, self.spacing_mm).clamp_(min=1e-3)
 
     def _streaks(self) -> Tensor:
         """Noise that is drawn out along one axis, as bundles of fibres are."""

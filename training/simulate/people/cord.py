@@ -7,12 +7,11 @@ from torch import Tensor
 from training.simulate.people.canvas import Canvas
 from training.simulate.people.drawing import Drawing
 from training.simulate.people.nape import beside, nape, vertebral_arteries
-from training.simulate.people.part import Part
+from training.simulate.people.part import FAR_MM, Part
 from training.simulate.people.vertebral import Build, Frame, follow, vertebral_column
 from training.simulate.physics.tissues import Tissue
 
 _T = Tissue
-_FAR = 1e4  # mm
 
 
 def cervical_build(c: Drawing) -> Build:
@@ -49,8 +48,8 @@ def cervical_cord(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     nape(c, f, b, back & ~muscle, reach_mm=62.0)
     _airway(c, f, b)
     _great_vessels(c, f)
-    w = Part(c, (-32, -46, -_FAR), (32, 36, _FAR))
-    near = Frame(across=w.cut(f.across), ahead=w.cut(f.ahead), along=w.cut(f.along))
+    w = Part(c, (-32, -46, -FAR_MM), (32, 36, FAR_MM))
+    near = f.within(w)
     sac = vertebral_column(w, near, b)
     vertebral_arteries(w, near, b)
     draw_cord(w, near, b, sac)

@@ -28,6 +28,14 @@ def resampled(field: Tensor, shape: Sequence[int]) -> Tensor:
     return interpolate(field[None, None], size=tuple(shape), mode="trilinear", align_corners=False)[0, 0]
 
 
+def steepness(field: Tensor, spacing_mm: float) -> Tensor:
+    """How much a field (x, y, z) changes per mm, along its steepest direction."""
+    squared = torch.zeros_like(field)
+    for slope in torch.gradient(field, spacing=spacing_mm):
+        squared += slope.square_()
+    return squared.sqrt_()
+
+
 class Drawing(ABC):
     """Voxels with coordinates in mm (x to the right, y to the front, z to the head) and tissue numbers."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from training.simulate.people.canvas import Canvas
-from training.simulate.people.drawing import melted, resampled
+from training.simulate.people.drawing import melted, resampled, steepness
 from training.simulate.physics.tissues import Tissue
 
 _T = Tissue
@@ -70,10 +70,7 @@ class _Leg:
 
     def even(self, distance: Tensor) -> Tensor:
         """A signed distance whose slope is made 1 everywhere, so that layers of it are equally thick."""
-        steepness = torch.zeros_like(distance)
-        for slope in torch.gradient(distance, spacing=2.0 * self.canvas.spacing_mm):
-            steepness += slope.square()
-        return distance / steepness.sqrt().clamp(0.4, 3.0)
+        return distance / steepness(distance, 2.0 * self.canvas.spacing_mm).clamp_(0.4, 3.0)
 
     def full(self, half: Tensor) -> Tensor:
         """Carry a field to all voxels."""

@@ -18,7 +18,7 @@ def nape(c: Drawing, f: Frame, b: Build, where: Tensor, *, reach_mm: float) -> N
     radius = (f.across.square() + back.square()).sqrt()
     turn = torch.atan2(f.across, back) * _TURN_MM
     seeds: list[Belly] = []
-    out, row = c.between(9, 14), 0
+    out = c.between(9, 14)
     while out < reach_mm:
         thick, width = c.between(6, 12), c.between(14, 26)
         for side in (-1, 1):  # nearly the same on both sides
@@ -30,7 +30,7 @@ def nape(c: Drawing, f: Frame, b: Build, where: Tensor, *, reach_mm: float) -> N
                     Belly(side * across, out + nudge, c.between(-50, 50), lean, c.between(-0.15, 0.15) * thick)
                 )
                 across += width * c.between(0.8, 1.2)
-        out, row = out + thick, row + 1
+        out += thick
     bellies(c, where, turn, radius, seeds, plane_mm=c.between(0.3, 1.6))
     tip = b.canal[1] + 0.7 * b.spinous
     nuchal = where & (f.across.abs() < c.between(0.7, 2.2)) & (back > tip)

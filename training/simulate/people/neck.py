@@ -8,13 +8,12 @@ from training.simulate.people.canvas import Canvas
 from training.simulate.people.cord import cervical_build, cervical_frame, draw_cord
 from training.simulate.people.drawing import Drawing
 from training.simulate.people.nape import beside, nape, vertebral_arteries
-from training.simulate.people.part import Part
+from training.simulate.people.part import FAR_MM, Part
 from training.simulate.people.throat import Throat, draw_throat, throat_muscles
 from training.simulate.people.vertebral import Build, Frame, vertebral_column
 from training.simulate.physics.tissues import Tissue
 
 _T = Tissue
-_FAR = 1e4  # mm
 
 
 def neck(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
@@ -28,10 +27,10 @@ def neck(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     back = inside & (f.ahead < -4.0 - 0.15 * f.across.abs())
     _bare(c, f, b, inside, back, jaw)
     nape(c, f, b, back, reach_mm=70.0)
-    sides = Part(c, (-62, -30, -_FAR), (62, 55, _FAR))
-    _vessels(sides, _cut(sides, f), b, sides.cut(inside))
-    w = Part(c, (-34, -68, -_FAR), (34, 32, _FAR))
-    near = _cut(w, f)
+    sides = Part(c, (-62, -30, -FAR_MM), (62, 55, FAR_MM))
+    _vessels(sides, f.within(sides), b, sides.cut(inside))
+    w = Part(c, (-34, -68, -FAR_MM), (34, 32, FAR_MM))
+    near = f.within(w)
     sac = vertebral_column(w, near, b)
     vertebral_arteries(w, near, b)
     draw_cord(w, near, b, sac)
@@ -39,10 +38,6 @@ def neck(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     if skull < 95:
         _skull(c, f, b, skull)
     return c
-
-
-def _cut(w: Part, f: Frame) -> Frame:
-    return Frame(across=w.cut(f.across), ahead=w.cut(f.ahead), along=w.cut(f.along))
 
 
 def _skin(c: Drawing, wide: float, jaw: float) -> Tensor:
@@ -59,13 +54,13 @@ def _skin(c: Drawing, wide: float, jaw: float) -> Tensor:
 def _bare(c: Drawing, f: Frame, b: Build, inside: Tensor, back: Tensor, jaw: float) -> None:
     """In front of the back's muscles, put fat where no muscle of the throat, the sides or the spine lies."""
     keep = back | (inside & _strap(c, f))
-    beside_spine = Part(c, (-52, -50, -_FAR), (52, 32, _FAR))
-    edge, muscle = beside(beside_spine, _cut(beside_spine, f), b)
+    beside_spine = Part(c, (-52, -50, -FAR_MM), (52, 32, FAR_MM))
+    edge, muscle = beside(beside_spine, f.within(beside_spine), b)
     beside_spine.cut(keep).logical_and_(~edge).logical_or_(muscle & beside_spine.cut(inside))
     beside_spine.cut(back).logical_and_(~muscle)
-    w = Part(c, (-46, -10, -_FAR), (46, 90, _FAR))
+    w = Part(c, (-46, -10, -FAR_MM), (46, 90, FAR_MM))
     larynx = jaw - c.between(30, 55)
-    throat = Throat(f=_cut(w, f), b=b, inside=w.cut(inside), jaw=jaw, at=c.between(13, 18), larynx=larynx)
+    throat = Throat(f=f.within(w), b=b, inside=w.cut(inside), jaw=jaw, at=c.between(13, 18), larynx=larynx)
     w.cut(keep).logical_or_(throat_muscles(w, throat))
     c.paint(inside & ~keep, _T.FAT)
     draw_throat(w, throat)
@@ -98,7 +93,7 @@ def _vessels(c: Drawing, f: Frame, b: Build, inside: Tensor) -> None:
 
 def _skull(c: Drawing, f: Frame, b: Build, base: float) -> None:
     """The back of the skull on the spine: bone, fluid, cerebellum with folds, brain stem going on from the cord."""
-    w = Part(c, (-84, -90, -_FAR), (84, 30, _FAR))
+    w = Part(c, (-84, -90, -FAR_MM), (84, 30, FAR_MM))
     x, y, z = w.x, w.y, w.z
     tall, wide = c.between(50, 70), c.between(56, 68)
     middle = -20.0 + b.canal_at * 0.5

@@ -1,6 +1,7 @@
 """A box of a drawing: what is small is drawn there much faster than on all of it."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor
 
 from training.simulate.people.drawing import Drawing, Noise, Point
 
-_ROUND_MM = 4.0  # what is left free round a ball
+FAR_MM: Final = 1e4  # beyond every canvas
+_ROUND_MM: Final = 4.0  # what is left free round a ball
 
 
 class Part(Drawing):

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from training.simulate.people.canvas import Canvas
-from training.simulate.people.part import Part
+from training.simulate.people.part import FAR_MM, Part
 from training.simulate.people.prostate import bladder, prostate, rectum, uterus
 from training.simulate.physics.tissues import Tissue
 
@@ -89,7 +89,7 @@ def _walls(c: Canvas, fat_mm: float) -> tuple[Part, Tensor, Tensor]:
     thickness = fat_mm * (1.0 + 0.25 * c.noise("slow") - 0.004 * c.y - 0.003 * c.z).clamp(0.25, 2.2)
     outer = torch.maximum(inner - thickness, (-90 - c.z - 0.8 * c.x.abs()).clamp(max=40) - 2)
     c.tissue.fill_(int(_T.FAT))
-    part = Part(c, (-1e4, -1e4, -1e4), (1e4, 1e4, 1e4))
+    part = Part(c, (-FAR_MM, -FAR_MM, -FAR_MM), (FAR_MM, FAR_MM, FAR_MM))
     _trunk_muscles(part, inner)
     _levator(part)
     mass = c.between(0.95, 1.3)

@@ -7,12 +7,11 @@ from torch import Tensor
 from training.simulate.people.bellies import Belly, bellies
 from training.simulate.people.canvas import Canvas
 from training.simulate.people.drawing import Drawing
-from training.simulate.people.part import Part
+from training.simulate.people.part import FAR_MM, Part
 from training.simulate.people.vertebral import Build, Frame, cauda, follow, vertebral_column
 from training.simulate.physics.tissues import Tissue
 
 _T = Tissue
-_FAR = 1e4  # mm
 
 
 def vertebrae(
@@ -20,7 +19,7 @@ def vertebrae(
 ) -> None:
     """Vertebrae and discs along z behind `front` (y of the vertebral centre), canal, arches and spinous processes."""
     middle = float(front.mean()) if isinstance(front, Tensor) else front
-    w = Part(c, (-62, middle - 68, -_FAR), (62, middle + 32, _FAR))
+    w = Part(c, (-62, middle - 68, -FAR_MM), (62, middle + 32, FAR_MM))
     build = Build(
         wide=body[0], deep=body[1], high=body[2], disc=disc_mm, canal=(c.between(8, 11), c.between(6.5, 9)),
         spinous=c.between(18, 26), neck=False, worn=c.between(0.0, 0.6),
@@ -126,8 +125,8 @@ def lumbar_spine(rng: np.random.Generator, coarser: float = 1.0) -> Canvas:
     c.muscles(back | _psoas(c, f), fat_share=c.between(0.0, 0.35))
     _vessels(c, f)
     _back(c, f, back)
-    w = Part(c, (-64, -90, -_FAR), (64, 42, _FAR))
-    near = Frame(across=w.cut(f.across), ahead=w.cut(f.ahead), along=w.cut(f.along))
+    w = Part(c, (-64, -90, -FAR_MM), (64, 42, FAR_MM))
+    near = f.within(w)
     sac = vertebral_column(w, near, build)
     cauda(w, near, build, sac, conus_at=c.between(20, 130) if c.chance(0.93) else -400.0)
     return c

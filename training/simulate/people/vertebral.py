@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from training.simulate.people.drawing import Drawing
+from training.simulate.people.part import Part
 from training.simulate.physics.tissues import Tissue
 
 _T = Tissue
@@ -20,6 +21,10 @@ class Frame:
     across: Tensor
     ahead: Tensor
     along: Tensor
+
+    def within(self, part: Part) -> "Frame":
+        """The same on the voxels of a box."""
+        return Frame(across=part.cut(self.across), ahead=part.cut(self.ahead), along=part.cut(self.along))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.bundle import Bundle, write_bundle
-from inference.calibration import Provenance, fit
+from inference.calibration import Provenance
+from inference.calibration_fit import fit
 from inference.captions import FIELDS, Caption
 from inference.claims import Claim
 from inference.consistency import judge

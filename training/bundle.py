@@ -51,7 +51,7 @@ REAL_SHARE: Final = 1 / 3  # of a batch
 STRANGE_SHARE: Final = 1 / 12  # of a batch, beside it
 OBJECT_MINUTES: Final = 1 / 12  # of the time that is spent on simulation
 EMBEDDED_STEPS: Final = 60  # batches whose embeddings the metadata tower learns from
-HEADERS: Final = 2  # for every left-out volume to calibrate on
+HEADERS: Final = 8  # for every left-out volume to calibrate on
 CALIBRATION_HEADS, TEST_HEADS = ("head_17", "head_18"), ("head_19", "head_20")
 AGAIN: Final = ("optimiser.learning_rate=6.0e-4", "optimiser.warmup_steps=30", "seed=1")
 GO_ON: Final = ("optimiser.learning_rate=4.0e-4", "optimiser.warmup_steps=30")  # from a tower that has learnt
@@ -191,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--simulate-minutes", type=float, default=26.0)
     parser.add_argument("--again-minutes", type=float, default=24.0, help="of simulation in the stage `again`")
     parser.add_argument("--again-steps", type=int, default=2200, help="after those of the base")
-    parser.add_argument("--clean-series", type=int, default=1180, help="to set thresholds and alarms by")
+    parser.add_argument("--clean-series", type=int, default=3580, help="to set thresholds and alarms by")
     parser.add_argument("--test-series", type=int, default=2050, help="clean ones too, for `mrclip-train benchmark`")
     parser.add_argument("--real-steps", type=int, default=350, help="with real slices, after those of the base")
     parser.add_argument("--set", nargs="*", default=[], help="overrides of the recipe, e.g. optimiser.steps=100")

@@ -13,7 +13,8 @@ from jaxtyping import Float32
 
 from inference import manifest as names
 from inference.bundle import Bundle, write_bundle
-from inference.calibration import Provenance, StackRecord, fit
+from inference.calibration import Provenance
+from inference.calibration_fit import Image, Series, fit_populations
 from inference.clean import read_clean
 from inference.model import load_model
 from inference.read import Reader
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 # Clean series; the others of the folder calibrate the alarms. Of 220 one right answer less once made the threshold 0.8
 # instead of 0.6.
 TEMPERED_ON: Final = 700
-Records = list[list[StackRecord]]  # of each series its stacks
+Images = list[Image]  # each under one or several headers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ def finish(run: Run, recipe: Recipe, out: Path, *, tempered_on: int = TEMPERED_O
     """Write the bundle to `out`, and that of every fold to `out` of its folder.
 
     `tempered_on` of the clean series set temperature, threshold and gate together with the left-out real volumes; the
-    others and the left-out volumes under other headers calibrate the alarms.
+    others and the left-out volumes under other headers calibrate the alarms, both with the same weight.
     """
     cache, objects = simulated_cache.read(run.cache), simulated_cache.read(run.objects)
     clean = series_folders(run.clean)
@@ -65,14 +66,14 @@ def finish(run: Run, recipe: Recipe, out: Path, *, tempered_on: int = TEMPERED_O
     whole = judge(run, recipe, cache, objects, clean[:tempered_on])
     setting = _setting(run, recipe, [*judges, whole], cache)
     staged = [_staged(one, setting, one.run.folder / "out") for one in judges]
-    real = [records(made, [one.run.left_out_clean], setting) for made, one in zip(staged, judges, strict=True)]
+    real = [left_out_images(made, one.run, setting) for made, one in zip(staged, judges, strict=True)]
     for number, one in enumerate(judges):
-        simulated = records(staged[number], clean[tempered_on:], setting)
-        others = [series for other, found in enumerate(real) if other != number for series in found]
-        _finished(staged[number], setting, one.run, one.run.folder / "out", simulated + others)
+        simulated = simulated_images(staged[number], clean[tempered_on:], setting)
+        others = [image for other, found in enumerate(real) if other != number for image in found]
+        _finished(staged[number], setting, one.run, one.run.folder / "out", [simulated, others])
     made = _staged(whole, setting, out)
-    own = records(made, clean[tempered_on:], setting)
-    return _finished(made, setting, run, out, own + [series for found in real for series in found])
+    own = simulated_images(made, clean[tempered_on:], setting)
+    return _finished(made, setting, run, out, [own, [image for found in real for image in found]])
 
 
 def _setting(run: Run, recipe: Recipe, judges: Sequence[Judge], cache: CachedSlices) -> Setting:
@@ -92,19 +93,30 @@ def _setting(run: Run, recipe: Recipe, judges: Sequence[Judge], cache: CachedSli
     return Setting(scale=scale, gate_distance=distance, about=facts)
 
 
-def records(bundle: Bundle, clean: Sequence[Path], setting: Setting) -> Records:
-    """What a bundle without calibration has against the headers of clean series, those beyond the gate left out."""
-    found = read_clean(clean, Reader(model=load_model(bundle)))
+def simulated_images(bundle: Bundle, clean: Sequence[Path], setting: Setting) -> Images:
+    """What a bundle without calibration has against the headers of simulated series, each of an image of its own."""
+    return [[series] for series in records(clean, Reader(model=load_model(bundle)), setting)]
+
+
+def left_out_images(bundle: Bundle, fold: Run, setting: Setting) -> Images:
+    """The same of the real volumes that a fold left out, each under all headers that were drawn for it."""
+    headers = series_folders(fold.left_out_clean)
+    volumes = sorted({folder.name for one in headers for folder in series_folders(one)})
+    reader = Reader(model=load_model(bundle))
+    return [records([one / volume for one in headers], reader, setting) for volume in volumes]
+
+
+def records(clean: Sequence[Path], reader: Reader, setting: Setting) -> list[Series]:
+    """Of each clean series its stacks, those beyond the gate left out: they give no evidence, here or later."""
+    found = read_clean(clean, reader)
     log.info(
         "calibration: %d series, left out %d contradictory and %d unread",
         len(found.records), found.contradictory, found.unread,
     )  # fmt: skip
-    return [[stack for stack in series if _inside(stack, setting.gate_distance)] for series in found.records]
-
-
-def _inside(record: StackRecord, distance: float) -> bool:
-    """Whether the gate lets a stack through; one beyond it gives no evidence, neither here nor later."""
-    return record.gate_distance is None or record.gate_distance <= distance
+    return [
+        [stack for stack in series if stack.gate_distance is None or stack.gate_distance <= setting.gate_distance]
+        for series in found.records
+    ]
 
 
 def _staged(one: Judge, setting: Setting, folder: Path) -> Bundle:
@@ -130,11 +142,11 @@ def _staged(one: Judge, setting: Setting, folder: Path) -> Bundle:
     return write_bundle(place, content, files)
 
 
-def _finished(staged: Bundle, setting: Setting, run: Run, folder: Path, clean: Records) -> Bundle:
-    """The same bundle calibrated on `clean`."""
+def _finished(staged: Bundle, setting: Setting, run: Run, folder: Path, clean: Sequence[Images]) -> Bundle:
+    """The same bundle calibrated on `clean`: simulated series, and real ones where there are any."""
     kind = "mixed" if run.real else "simulated"
     provenance = Provenance(source="bundle", kind=kind, created=setting.about.created, bundle_sha256=None)
-    calibration = replace(fit(clean, provenance), gate_distance=setting.gate_distance)
+    calibration = fit_populations(clean, provenance, gate_distance=setting.gate_distance)
     files = {file: staged.read(file) for file in staged.manifest.files}
     return write_bundle(folder, staged.manifest, {**files, names.CALIBRATION: calibration.to_json()})
 

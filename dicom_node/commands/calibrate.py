@@ -32,7 +32,8 @@ def command(*, folders: tuple[Path, ...], config: Path | None, bundle: str | Non
     from dicom_node.wiring import calibration_file, utc_now
     from dicom_node.work.readers import READER_ERRORS, Readers
     from inference.atomic import replace_file
-    from inference.calibration import CalibrationError, Provenance, fit
+    from inference.calibration import CalibrationError, Provenance
+    from inference.calibration_fit import fit
     from inference.clean import read_clean
     from inference.model import load_model
 

@@ -16,9 +16,9 @@ from inference.calibration import (
     Provenance,
     Reference,
     StackRecord,
-    fit,
     read_calibration,
 )
+from inference.calibration_fit import Image, fit, fit_populations
 
 PROVENANCE = Provenance(source="site", kind="real", created="2026-01-02T03:04:05Z", bundle_sha256="a" * 64)
 
@@ -58,9 +58,17 @@ def test_surprise_goes_on_where_the_p_value_ends() -> None:
 
 def test_a_member_is_compared_with_the_others() -> None:
     reference = Reference(nats=(0.0, 1.0, 1.0, 5.0))
-    assert reference.surprise_of_member(0.0) == pytest.approx(-math.log(4 / 5))
-    assert reference.surprise_of_member(1.0) == pytest.approx(-math.log(3 / 5))
-    assert reference.surprise_of_member(5.0) == pytest.approx(-math.log(1 / 5) + 4 / reference.spread_nats)
+    assert reference.surprise_of_member(0.0, [0.0]) == pytest.approx(-math.log(4 / 5))
+    assert reference.surprise_of_member(1.0, [1.0]) == pytest.approx(-math.log(3 / 5))
+    assert reference.surprise_of_member(5.0, [5.0]) == pytest.approx(-math.log(1 / 5) + 4 / reference.spread_nats)
+
+
+def test_a_member_is_not_compared_with_its_own_image_under_other_headers() -> None:
+    reference = Reference(nats=(0.0, 1.0, 4.0, 5.0))
+    assert reference.surprise_of_member(4.0, [4.0, 5.0]) == pytest.approx(-math.log(1 / 5) + 3 / reference.spread_nats)
+    assert reference.surprise_of_member(5.0, [0.0, 5.0]) == pytest.approx(-math.log(1 / 5) + 1 / reference.spread_nats)
+    assert reference.surprise_of_member(0.0, [0.0, 5.0]) == pytest.approx(-math.log(3 / 5))
+    assert reference.surprise_of_member(5.0, reference.nats) == pytest.approx(-math.log(1 / 5))  # nobody else
 
 
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=40), st.floats(-60, 60), st.floats(-60, 60))
@@ -112,12 +120,46 @@ def test_claims_with_and_without_an_agent_are_not_compared() -> None:
 
 def test_a_series_counts_once_with_its_worst_stack() -> None:
     calibration = fit([[stack(score(1.0)), stack(score(3.0)), stack(score(2.0))]], PROVENANCE)
-    assert calibration.references["contrast"]["T2"].nats == (3.0,)
+    assert calibration.populations[0]["contrast"]["T2"].nats == (3.0,)
 
 
 def test_no_clean_series_is_no_calibration() -> None:
     with pytest.raises(CalibrationError, match="no clean series"):
         fit([], PROVENANCE)
+    with pytest.raises(CalibrationError, match="no clean series"):
+        fit_populations([[], [[]]], PROVENANCE)
+
+
+def each_its_own(values: list[float], **where: str) -> list[Image]:
+    return [[series] for series in one_each(values, **where)]
+
+
+def test_two_populations_weigh_the_same_however_many_series_each_has() -> None:
+    many, few = [float(v) for v in range(999)], [float(v) for v in range(900, 1000)]
+    calibration = fit_populations([each_its_own(many), each_its_own(few)], PROVENANCE)
+    verdict = calibration.verdict(score(990.0))
+    assert verdict is not None
+    assert verdict.p_value == pytest.approx((10 / 1000 + 11 / 101) / 2)
+    assert verdict.surprise_nats == pytest.approx(-math.log(verdict.p_value))
+    assert len(calibration.surprises_nats) == 999 + 100
+
+
+def test_a_verdict_names_the_farthest_series_that_it_was_compared_with() -> None:
+    many, few = [float(v) for v in range(ENOUGH)], [1.0]
+    calibration = fit_populations([each_its_own(many), each_its_own(few, of="STIR")], PROVENANCE)
+    verdict = calibration.verdict(score(0.5))
+    assert verdict is not None
+    assert verdict.level == "all"
+    # beside 98 of 99 of its class, and one of one of another
+    assert verdict.p_value == pytest.approx((99 / 100 + 2 / 2) / 2)
+
+
+def test_a_field_that_one_population_says_nothing_of_is_compared_with_the_other() -> None:
+    calibration = fit_populations([each_its_own([1.0, 2.0]), each_its_own([5.0], field="plane")], PROVENANCE)
+    verdict = calibration.verdict(score(4.0, field="plane"))
+    assert verdict is not None
+    assert verdict.p_value == 1.0
+    assert fit_populations([each_its_own([1.0]), []], PROVENANCE) == fit(one_each([1.0]), PROVENANCE)
 
 
 def test_the_gate_lets_the_stated_share_of_clean_stacks_through() -> None:
@@ -125,7 +167,7 @@ def test_the_gate_lets_the_stated_share_of_clean_stacks_through() -> None:
     calibration = fit(clean, PROVENANCE, gate_rate=0.05)
     # The 191st of 200: ceil(201 x 0.95). What lies beyond gives no evidence.
     assert calibration.gate_distance == 190.0
-    assert calibration.references["contrast"]["all"].nats[-1] == 190.0
+    assert calibration.populations[0]["contrast"]["all"].nats[-1] == 190.0
     assert len(calibration.surprises_nats) == 200
     assert fit(clean, PROVENANCE).gate_distance is None
     assert fit(one_each([1.0]), PROVENANCE, gate_rate=0.05).gate_distance is None
@@ -147,9 +189,18 @@ def test_a_calibration_comes_back_from_its_json_with_the_same_digest() -> None:
     assert document["fields"]["contrast"]["T2"]["n"] == 120
 
 
+def test_populations_come_back_from_json_too() -> None:
+    calibration = fit_populations([each_its_own([1.0, 2.0]), each_its_own([3.0])], PROVENANCE)
+    assert read_calibration(calibration.to_json()) == calibration
+    document = json.loads(calibration.to_json())
+    assert [one["fields"]["contrast"]["T2"]["nats"] for one in document["populations"]] == [[1.0, 2.0], [3.0]]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"populations": [{"fields": {"contrast": {"T2": {"n": 1}}}}]}, "not a calibration"),
+        ({"populations": []}, "at least one population"),
         ({"schema": "mrclip.calibration/2"}, "schema is 'mrclip.calibration/2'"),
         ({"surprises_nats": []}, "at least one"),
         ({"surprises_nats": [2.0, 1.0]}, "ascending"),
@@ -202,6 +253,26 @@ def test_clean_series_alarm_at_most_at_the_stated_rate(heavy: bool, size: int) -
         share = float(np.mean(np.array(p_values) <= rate))
         assert share <= rate + 4 * error
         assert share >= rate - 4 * error - 1 / (size + 1)  # and the alarm budget is used
+
+
+def test_few_images_under_many_headers_alarm_at_most_at_the_stated_rate() -> None:
+    """What an image shows is the same under all of its headers: it must not vouch for itself."""
+    rng = np.random.default_rng(7)
+    rate, images = 0.02, 60
+    p_values: list[float] = []
+
+    def image() -> Image:
+        shown = 10 * rng.normal(size=4)
+        return [
+            [stack(*(score(float(rng.normal(mean, 0.1)), field=f"field-{n}") for n, mean in enumerate(shown)))]
+            for _ in range(8)
+        ]
+
+    for _ in range(20):
+        calibration = fit_populations([[image() for _ in range(images)]], PROVENANCE)
+        p_values += [p_value(calibration, list(image()[0])) for _ in range(100)]
+    error = math.sqrt(rate * (1 - rate) * (1 / len(p_values) + 1 / (20 * images)))
+    assert float(np.mean(np.array(p_values) <= rate)) <= rate + 4 * error
 
 
 def test_an_alarm_at_one_percent_is_possible_although_every_class_is_small() -> None:

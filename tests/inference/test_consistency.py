@@ -14,7 +14,8 @@ from pydicom import dcmread
 import dicom_factory
 import tiny_bundle
 from inference.bundle import Bundle, write_bundle
-from inference.calibration import CalibrationError, Provenance, fit
+from inference.calibration import CalibrationError, Provenance
+from inference.calibration_fit import fit
 from inference.captions import Caption, Value
 from inference.claims import Claim
 from inference.consistency import Judgement, group, judge

@@ -96,9 +96,9 @@ def _measured(held_out: Mapping[str, Any], minimum_probability: float) -> list[s
 
 _LIMITS: Final = """## Where it fails
 
-* It was trained within two hours on two processor cores. Its answers are for quality control by people who look.
+* It was trained within three hours on two processor cores. Its answers are for quality control by people who look.
 * Real images to train on were brains (T1, T2, FLAIR, T1 with an agent), a few knees and spinal cords. Everything else
-  of the body is simulated from random geometry: expect wrong answers and abstentions there.
+  of the body is simulated from drawn anatomy: expect wrong answers and abstentions there.
 * Real diffusion images, ADC maps, phase images, susceptibility weighting, angiography and perfusion were not in the
   training data; these it knows from simulation alone.
 * Its alarms are calibrated on simulated clean series and, where there were real slices, on volumes of left-out groups

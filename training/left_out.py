@@ -30,6 +30,7 @@ from training.benchmark.report import markdown
 from training.benchmark.shares import auroc, auroc_interval, share
 from training.benchmark.truth import Truth, read_truth
 from training.bundle import RECIPE
+from training.bundle_judges import series_folders
 from training.bundle_run import Run
 from training.files import write_json
 from training.recipe import load_recipe
@@ -102,6 +103,18 @@ def folds_observed(run: Run, alarm_rate: float) -> tuple[dict[str, Observed], li
             for name, members in sorted(found.members.items())
         ]
     return pooled, volumes
+
+
+def flagged_under_drawn_headers(run: Run, alarm_rate: float) -> list[bool]:
+    """Of every left-out volume that calibrates the alarms of the other folds, under each of its headers, whether the
+    fold that has seen nothing of it flags it: a volume has one header above, and headers are drawn by chance.
+    """
+    flags: list[bool] = []
+    for fold in run.folds(load_recipe(RECIPE, []).model.image.size_px):
+        reader = Reader(model=load_model(open_bundle(fold.folder / "out")), alarm_rate=alarm_rate)
+        found = [observe(root, read_truth(root), reader) for root in series_folders(fold.left_out_clean)]
+        flags += [alarm.flagged for one in found for alarm in one.alarms]
+    return flags
 
 
 def swapped(volumes: Sequence[Volume]) -> Iterator[Swapped]:
@@ -196,6 +209,8 @@ def page(document: Mapping[str, Any]) -> str:
             f"wrong ({', '.join(one['classes'])})"
             for body, one in parts.items()
         ]
+    lines += ["", "## Alarms on clean stacks", ""]
+    lines += [f"* left-out groups, each under every header drawn for it: {document['flagged_under_drawn_headers']}"]
     lines += ["", "## Headers swapped between classes", ""]
     lines += ["| swap | series | AUROC (95 %) | read | AUROC of those read | flagged | before |", "|---|" + 6 * "---|"]
     for part in document["swaps"].values():
@@ -224,6 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "sha256": "each without its groups",
         "data": {name: figures(found, options.alarm_rate) for name, found in pooled.items()},
         "macro": {name: macro(found.stacks) for name, found in pooled.items()},
+        "flagged_under_drawn_headers": str(share(flagged_under_drawn_headers(run, options.alarm_rate))),
         "swaps": swap_figures(list(swapped(volumes))),
     }
     options.out.mkdir(parents=True, exist_ok=True)

@@ -244,6 +244,7 @@ def test_a_bundle_is_made_of_caches_real_slices_and_clean_series(
     found = json.loads((tmp_path / "left-out" / "left-out.json").read_text())
     assert found["data"][left_out.OWN]["contrast"]["series"] == 17
     assert found["data"][left_out.KEPT]["contrast"]["series"] == 1
+    assert f" of {8 * 17} (" in found["flagged_under_drawn_headers"]
     # T1, T2 and FLAIR: each of 18 volumes with the header of two other classes
     assert found["swaps"]["kinds"]["swap-header"]["series"] == 36
     assert found["swaps"]["near"]["T1 and T2"]["series"] == 12

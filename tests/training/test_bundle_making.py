@@ -236,7 +236,7 @@ def test_a_bundle_is_made_of_caches_real_slices_and_clean_series(
     # half of the simulated series, and 17 volumes under eight headers each
     assert len(calibration.surprises_nats) == 6 + 8 * 17
     simulated, real = calibration.populations
-    assert (len(simulated["plane"]["all"].nats), len(real["plane"]["all"].nats)) == (6, 8 * 17)
+    assert (len(simulated["contrast"]["all"].nats), len(real["contrast"]["all"].nats)) == (6, 8 * 17)
     reading = read_paths([run.clean / "00"], Reader(model=load_model(made)))
     assert reading.model is not None
     assert reading.series[0].stacks[0].status in ("read", "abstained")

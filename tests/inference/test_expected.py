@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from inference.calibration import FieldScore, Provenance, StackRecord, fit, read_calibration
+from inference.calibration import FieldScore, Provenance, StackRecord, read_calibration
+from inference.calibration_fit import fit
 from inference.expected import EVEN, Expected, expected
 
 PROVENANCE = Provenance(source="site", kind="real", created="2026-01-02T03:04:05Z", bundle_sha256="a" * 64)

@@ -27,7 +27,7 @@ from training.benchmark.corruptions import as_datasets, read_datasets
 from training.benchmark.figures import figures
 from training.benchmark.observe import Observed, Outcome, observe
 from training.benchmark.report import markdown
-from training.benchmark.shares import auroc, auroc_interval, share
+from training.benchmark.shares import auroc, auroc_interval
 from training.benchmark.truth import Truth, read_truth
 from training.bundle import RECIPE
 from training.bundle_judges import series_folders
@@ -61,6 +61,7 @@ class Swapped:
     """One series before and after it got the header of another class."""
 
     corruption: str
+    series: str
     classes: tuple[str, str]  # its own, the other's
     description: str  # of the series that lent it
     before: SeriesReading
@@ -105,15 +106,16 @@ def folds_observed(run: Run, alarm_rate: float) -> tuple[dict[str, Observed], li
     return pooled, volumes
 
 
-def flagged_under_drawn_headers(run: Run, alarm_rate: float) -> list[bool]:
-    """Of every left-out volume that calibrates the alarms of the other folds, under each of its headers, whether the
-    fold that has seen nothing of it flags it: a volume has one header above, and headers are drawn by chance.
+def flagged_under_drawn_headers(run: Run, alarm_rate: float) -> list[tuple[str, bool]]:
+    """Of every left-out volume that calibrates the alarms of the other folds, under each of its headers, its name and
+    whether the fold that has seen nothing of it flags it: a volume has one header above, and headers are drawn by
+    chance.
     """
-    flags: list[bool] = []
+    flags: list[tuple[str, bool]] = []
     for fold in run.folds(load_recipe(RECIPE, []).model.image.size_px):
         reader = Reader(model=load_model(open_bundle(fold.folder / "out")), alarm_rate=alarm_rate)
         found = [observe(root, read_truth(root), reader) for root in series_folders(fold.left_out_clean)]
-        flags += [alarm.flagged for one in found for alarm in one.alarms]
+        flags += [(alarm.truth.series, alarm.flagged) for one in found for alarm in one.alarms]
     return flags
 
 
@@ -137,6 +139,7 @@ def swapped(volumes: Sequence[Volume]) -> Iterator[Swapped]:
                     after = read_datasets(changed, one.reader)
                     yield Swapped(
                         corruption=corruption.name,
+                        series=one.truth.series,
                         classes=(one.truth.label, label),
                         description=description(lender.datasets[0]),
                         before=before,
@@ -169,14 +172,29 @@ def _area(found: Sequence[Swapped]) -> dict[str, Any]:
         **_separation(found, ""),
         "read": len(read),
         **_separation(read, "_of_read"),
-        "flagged": str(share([one.after.flagged for one in found])),
-        "flagged_before": str(share([one.before.flagged for one in found])),
+        "flagged": counted_of_volumes([(one.series, one.after.flagged) for one in found]),
+        "flagged_before": counted_of_volumes([(one.series, one.before.flagged) for one in found]),
     }
+
+
+def counted_of_volumes(flags: Sequence[tuple[str, bool]]) -> str:
+    """How many are flagged, each with its volume's name, and of how many volumes they are.
+
+    No exact interval: one image under several headers is no several independent series.
+    """
+    if not flags:
+        return "none"
+    flagged = [volume for volume, is_flagged in flags if is_flagged]
+    volumes = len({volume for volume, _ in flags})
+    share_flagged = 100 * len(flagged) / len(flags)
+    return f"{len(flagged)} of {len(flags)} ({share_flagged:.1f} %; {len(set(flagged))} of {volumes} volumes)"
 
 
 def _separation(found: Sequence[Swapped], of: str) -> dict[str, Any]:
     before, after = [one.before.score for one in found], [one.after.score for one in found]
-    return {f"auroc{of}": auroc(before, after), f"interval{of}": auroc_interval(before, after, draws=200)}
+    series = [one.series for one in found]
+    interval = auroc_interval(before, after, of=(series, series), draws=200)
+    return {f"auroc{of}": auroc(before, after), f"interval{of}": interval}
 
 
 def macro(stacks: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
@@ -239,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "sha256": "each without its groups",
         "data": {name: figures(found, options.alarm_rate) for name, found in pooled.items()},
         "macro": {name: macro(found.stacks) for name, found in pooled.items()},
-        "flagged_under_drawn_headers": str(share(flagged_under_drawn_headers(run, options.alarm_rate))),
+        "flagged_under_drawn_headers": counted_of_volumes(flagged_under_drawn_headers(run, options.alarm_rate)),
         "swaps": swap_figures(list(swapped(volumes))),
     }
     options.out.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -15,7 +17,7 @@ from inference.read import Reader
 from training.benchmark.command import command
 from training.benchmark.header_only import compare
 from training.benchmark.observe import observe
-from training.benchmark.shares import auroc, share
+from training.benchmark.shares import auroc, auroc_interval, share
 from training.benchmark.truth import read_truth
 from training.errors import RefusedError
 
@@ -33,6 +35,21 @@ def test_exact_interval_of_half() -> None:
 def test_auroc_counts_pairs_and_ties_half() -> None:
     assert auroc([0.1, 0.4], [0.4, 0.9]) == (1 + 1 + 0.5 + 1) / 4
     assert auroc([1.0], [0.0]) == 0.0
+
+
+def test_scores_of_one_series_are_drawn_together() -> None:
+    scores = np.random.default_rng(0).normal(size=40).tolist()
+    names = [f"{index}" for index in range(40)]
+    # the same scores before and after: whichever series are drawn, nothing separates the two
+    assert auroc_interval(scores, scores, of=(names, names)) == (0.5, 0.5)
+    # nine scores of each series tell hardly more than one of each
+    once = auroc_interval(scores[:20], scores[20:], of=(names[:20], names[20:]))
+    repeated = auroc_interval(scores[:20] * 9, scores[20:] * 9, of=(names[:20] * 9, names[20:] * 9))
+    assert repeated == once
+
+
+def test_an_area_without_one_kind_of_score_has_no_interval() -> None:
+    assert all(math.isnan(bound) for bound in auroc_interval([], [0.5], of=([], ["1"])))
 
 
 def test_phantoms_and_unsure_rows_are_not_counted(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,14 +245,14 @@ def test_a_bundle_is_made_of_caches_real_slices_and_clean_series(
     found = json.loads((tmp_path / "left-out" / "left-out.json").read_text())
     assert found["data"][left_out.OWN]["contrast"]["series"] == 17
     assert found["data"][left_out.KEPT]["contrast"]["series"] == 1
-    assert f" of {8 * 17} (" in found["flagged_under_drawn_headers"]
+    assert re.fullmatch(rf"\d+ of {8 * 17} \(.* %; \d+ of 17 volumes\)", found["flagged_under_drawn_headers"])
     # T1, T2 and FLAIR: each of 18 volumes with the header of two other classes
     assert found["swaps"]["kinds"]["swap-header"]["series"] == 36
     assert found["swaps"]["near"]["T1 and T2"]["series"] == 12
     # all of these have times of their own; T1 with and without an agent would not
     (one,) = reading.series
     agent = left_out.Swapped(
-        corruption="swap-parameters", classes=("T1C", "T1"), description="T1", before=one, after=one
+        corruption="swap-parameters", series="1", classes=("T1C", "T1"), description="T1", before=one, after=one
     )
     assert agent.is_read == (one.stacks[0].status == "read")
     assert not agent.times_differ

@@ -97,7 +97,7 @@ def _figures(
         "grade": corruption.grade,
         "series": len(found),
         "auroc": auroc(before, after),
-        "interval": auroc_interval(before, after, draws=200),
+        "interval": auroc_interval(before, after, of=(list(found), list(found)), draws=200),
         "flagged": str(share([reading.flagged for reading in found.values()])),
         "flagged_before": str(share([clean[name].flagged for name in found])),
         "p_at_most_5_percent": str(share([p is not None and p <= 0.05 for p in p_values])),

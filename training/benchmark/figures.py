@@ -120,9 +120,13 @@ def estimate_errors(stacks: Sequence[Outcome]) -> dict[str, dict[str, float]]:
 
 
 def _answer_auroc(stacks: Sequence[Outcome], field: str, *, only: str | None) -> dict[str, Any]:
-    no, yes = [], []
+    scores: dict[bool, list[float]] = {False: [], True: []}
+    series: dict[bool, list[str]] = {False: [], True: []}
     for one in stacks:
         known, found = getattr(one.truth, field), getattr(one, field)
         if known is not None and found is not None and (only is None or only in one.truth.accepted):
-            (yes if known else no).append(found)
-    return {"no": len(no), "yes": len(yes), "auroc": auroc(no, yes), "interval": auroc_interval(no, yes)}
+            scores[known].append(found)
+            series[known].append(one.series_uid)
+    no, yes = scores[False], scores[True]
+    interval = auroc_interval(no, yes, of=(series[False], series[True]))
+    return {"no": len(no), "yes": len(yes), "auroc": auroc(no, yes), "interval": interval}

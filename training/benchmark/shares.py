@@ -49,15 +49,26 @@ def auroc(negative: Sequence[float], positive: Sequence[float]) -> float:
 
 
 def auroc_interval(
-    negative: Sequence[float], positive: Sequence[float], *, seed: int = 0, draws: int = 500
+    negative: Sequence[float],
+    positive: Sequence[float],
+    *,
+    of: tuple[Sequence[str], Sequence[str]],
+    seed: int = 0,
+    draws: int = 500,
 ) -> tuple[float, float]:
-    """The 95 % interval of `auroc`, series drawn again with replacement (Efron 1979)."""
-    rng = np.random.default_rng(seed)
-    some, others = np.asarray(negative), np.asarray(positive)
-    if not some.size or not others.size:
+    """The 95 % interval of `auroc`, series drawn again with replacement (Efron 1979).
+
+    `of` names the series of each negative and of each positive score. All scores of a series are drawn together: those
+    of one image before and after its header was changed, or under several headers, tell little more than one of them.
+    """
+    if not len(negative) or not len(positive):
         return float("nan"), float("nan")
-    found = [
-        auroc(rng.choice(some, some.size).tolist(), rng.choice(others, others.size).tolist()) for _ in range(draws)
-    ]
-    low, high = np.quantile(found, (0.025, 0.975))
+    rng = np.random.default_rng(seed)
+    names, places = np.unique([*of[0], *of[1]], return_inverse=True)
+    before, after = places[: len(negative)], places[len(negative) :]
+    found: list[float] = []
+    for _ in range(draws):
+        times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
+        found.append(auroc(np.repeat(negative, times[before]).tolist(), np.repeat(positive, times[after]).tolist()))
+    low, high = np.nanquantile(found, (0.025, 0.975))  # a draw may hold one kind of score alone
     return float(low), float(high)

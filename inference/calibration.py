@@ -135,7 +135,7 @@ class Calibration:
     """Clean series to compare with; made by `calibration_fit.fit`, kept as JSON."""
 
     provenance: Provenance
-    populations: tuple[References, ...]  # of clean series, each of the same weight
+    populations: tuple[References, ...]  # of clean series, each of the same weight in a field's p-value
     surprises_nats: tuple[float, ...]  # the largest relative one of each series, ascending; 0 where it had no evidence
     gate_distance: float | None = None  # farther from the reference embeddings is out of domain
     expected: Expected = EVEN  # what surprises are relative to

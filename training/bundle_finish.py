@@ -57,7 +57,8 @@ def finish(run: Run, recipe: Recipe, out: Path, *, tempered_on: int = TEMPERED_O
     """Write the bundle to `out`, and that of every fold to `out` of its folder.
 
     `tempered_on` of the clean series set temperature, threshold and gate together with the left-out real volumes; the
-    others and the left-out volumes under other headers calibrate the alarms, both with the same weight.
+    others and the left-out volumes under other headers calibrate the alarms, both with the
+    same weight in a field's p-value.
     """
     cache, objects = simulated_cache.read(run.cache), simulated_cache.read(run.objects)
     clean = series_folders(run.clean)

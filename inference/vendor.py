@@ -20,6 +20,7 @@ _GE_COMPLEX: Final = ("MAGNITUDE", "PHASE", "REAL", "IMAGINARY")  # (0043,102F) 
 _PHILIPS_COMPLEX: Final = {"M": "MAGNITUDE", "P": "PHASE", "R": "REAL", "I": "IMAGINARY"}  # (2005,1011)
 _GE_FIELD_MAPS: Final = frozenset({"B0map", "B0rf", "3db0map"})  # pulse sequences, dcm2niix issue 501
 _CSA_MOSAIC: Final = b"NumberOfImagesInMosaic\0"
+_MOST_TILES: Final = 4096  # 64 x 64; a header can say more than the memory holds
 
 
 class Private:
@@ -121,7 +122,7 @@ def _mosaic(private: Private, image_type: tuple[str, ...]) -> dict[str, Any]:
         tiles = private.first(0x0019, "SIEMENS MR HEADER", 0x0A, "US") or _csa_tiles(private)
     else:
         tiles = private.first(0x0065, "Image Private Header", 0x50, "DS")
-    if tiles is None or tiles < 1 or not tiles.is_integer():
+    if tiles is None or not 1 <= tiles <= _MOST_TILES or not tiles.is_integer():
         return {"mosaic": True}
     columns = ceil(sqrt(tiles))  # Siemens tiles a square, UIH as many rows as it takes
     rows = columns if siemens else ceil(tiles / columns)

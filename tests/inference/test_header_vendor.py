@@ -116,6 +116,12 @@ def test_tiles_from_the_csa_header() -> None:
     assert (header.mosaic_tiles, header.mosaic_grid) == (35, (6, 6))
 
 
+@pytest.mark.parametrize("tiles", ["1E10", "4097", "0", "2.5"])
+def test_tiles_that_no_mosaic_has_are_an_unknown_layout(tiles: str) -> None:
+    header = read(image((0x65, UIH, 0x50, "DS", tiles), ImageType=["ORIGINAL", "PRIMARY", "M", "VFRAME"]))
+    assert (header.mosaic, header.mosaic_tiles, header.mosaic_grid) == (True, None, None)
+
+
 @pytest.mark.parametrize(
     "csa", [b"", b"SV10NumberOfImagesInMosaic\0", b"SV10" + b"NumberOfImagesInMosaic".ljust(200, b"\xff")]
 )

@@ -14,6 +14,7 @@ from pydicom.charset import decode_bytes, python_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
@@ -22,8 +23,11 @@ _BINARY: Final = {"FD": "d", "FL": "f", "SS": "h", "US": "H", "SL": "i", "UL": "
 _NUMERIC: Final = frozenset({*_BINARY, "DS", "IS"})
 _ONE_VALUE: Final = frozenset({"LT", "ST", "UT"})  # a backslash is a character here (PS3.5 table 6.2-1)
 _LONGEST_RECORDED: Final = 64
-# What pydicom raises for the bytes of a sequence that end early (OSError: no tag to read) or have a VR that is none.
-_SEQUENCE_ERRORS: Final = (OSError, EOFError, struct.error, ValueError, NotImplementedError)
+# What pydicom raises for the bytes of a sequence that end early (OSError: no tag to read) or have a VR that is none,
+# and for a Specific Character Set (0008,0005) in an item that is no text or has another VR than CS.
+_SEQUENCE_ERRORS: Final = (
+    OSError, EOFError, struct.error, ValueError, NotImplementedError, BytesLengthException, TypeError, AttributeError,
+)  # fmt: skip
 
 Value = str | float
 

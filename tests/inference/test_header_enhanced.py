@@ -1,5 +1,8 @@
 """Headers of multi-frame images: functional groups of the frame first, shared ones second, the top level last."""
 
+import struct
+import warnings
+
 import pytest
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -111,6 +114,21 @@ def test_a_sequence_that_is_none_is_a_fault(value: bytes) -> None:
     dataset[tag] = RawDataElement(tag, "SQ", len(value), value, 0, False, True)
     headers = frame_headers(dataset)
     assert [header.repetition_time_ms for header in headers] == [None, None]
+
+
+@pytest.mark.parametrize("keyword", ["PerFrameFunctionalGroupsSequence", "ContrastBolusAgentSequence"])
+@pytest.mark.parametrize(
+    ("vr", "value"), [(b"US", b"abcd"), (b"US", b"\1"), (b"FD", b"abcd"), (b"PN", b"12"), (b"DS", b"12")]
+)
+def test_a_character_set_of_another_kind_in_an_item_is_a_fault(keyword: str, vr: bytes, value: bytes) -> None:
+    element = struct.pack("<HH2sH", 0x0008, 0x0005, vr, len(value)) + value
+    items = struct.pack("<HHI", 0xFFFE, 0xE000, len(element)) + element
+    dataset, tag = enhanced_mr(2), Tag(keyword)
+    dataset[tag] = RawDataElement(tag, "SQ", len(items), items, 0, False, True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's, that it knows no such character set
+        header, *_ = frame_headers(dataset)
+    assert keyword in [fault.attribute for fault in header.faults]
 
 
 def test_a_text_in_place_of_a_sequence() -> None:

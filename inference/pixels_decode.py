@@ -41,8 +41,10 @@ _PLUGINS: Final = {
 
 # What pydicom's decoders and its encapsulation raise for pixels that are not as their header says: ValueError and
 # RuntimeError (every plugin failed), struct.error and EOFError (items end early), AttributeError and KeyError (an
-# option is missing), NotImplementedError (no decoder for the transfer syntax).
-_DECODER_ERRORS: Final = (ValueError, RuntimeError, struct.error, EOFError, AttributeError, KeyError)
+# option is missing), NotImplementedError (no decoder for the transfer syntax), OverflowError (no file has that offset).
+_DECODER_ERRORS: Final = (
+    ValueError, RuntimeError, struct.error, EOFError, AttributeError, KeyError, OverflowError,
+)  # fmt: skip
 
 _Stored = npt.NDArray[Any]
 
@@ -154,10 +156,16 @@ def _shifted(array: _Stored, layout: PixelLayout, syntax: UID) -> _Stored:
 
 def _encoded(stream: BinaryIO, layout: PixelLayout, frame: int) -> bytes:
     """One encoded frame, refused where it is something else inside than the header says."""
+    header = f"Rows (0028,0010) is {layout.rows_px} and Columns (0028,0011) {layout.columns_px}"
+    longest = 2 * layout.frame_bytes + _SMALL_BYTES  # two bytes of RLE stand for up to 128
+    if layout.offset_table is not None:
+        said = layout.offset_table[1][8 * frame - 8 : 8 * frame]
+        length = int.from_bytes(said, "little")
+        if len(said) < 8 or length > longest:  # so much would be read at once
+            raise ValueError(f"ExtendedOffsetTableLengths (7FE0,0002) has {length} for frame {frame}; {header}")
     data = get_frame(stream, frame - 1, number_of_frames=layout.frames, extended_offsets=layout.offset_table)
     stream.seek(layout.element.offset_bytes)
-    header = f"Rows (0028,0010) is {layout.rows_px} and Columns (0028,0011) {layout.columns_px}"
-    if len(data) > 2 * layout.frame_bytes + _SMALL_BYTES:  # two bytes of RLE stand for up to 128
+    if len(data) > longest:
         raise ValueError(f"frame {frame} has {len(data)} bytes encoded; {header}")
     codestream = read_codestream(data)
     if codestream is None:

@@ -1,11 +1,11 @@
 """How the pixels of one image are stored, taken from the header once, and whether they may be decoded at all."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pydicom.dataset import Dataset
 
-from inference.elements import Elements, attribute
+from inference.elements import Attribute, Elements, attribute
 from inference.parsing import PixelElement
 from inference.reasons import Reason
 
@@ -75,14 +75,14 @@ def pixel_layout(dataset: Dataset, element: PixelElement) -> PixelLayout:
     first = elements.integer(_PADDING)
     last = elements.integer(_PADDING_LIMIT)
     ends = sorted(_signed(end, integers) for end in (first, first if last is None else last) if end is not None)
-    tables = [dataset[one.tag].value for one in _OFFSETS if one.tag in dataset]
+    tables = [_bytes(dataset, one) for one in _OFFSETS]
     return PixelLayout(
         element=element,
         **integers,
         frames=max(1, elements.integer(_FRAMES) or 1),
         photometric_interpretation=elements.text(_PHOTOMETRIC),
         padding=(ends[0], ends[-1]) if ends else None,
-        offset_table=(tables[0], tables[1]) if len(tables) == 2 else None,
+        offset_table=(tables[0], tables[1]) if all(tables) else None,
     )
 
 
@@ -126,6 +126,13 @@ def _check_present(layout: PixelLayout) -> None:
             raise PixelError(
                 "broken-pixels", f"{one.keyword} {one.text} is {shown}; pixels cannot be decoded without it"
             )
+
+
+def _bytes(dataset: Dataset, one: Attribute) -> bytes:
+    """The value as it is encoded, whatever its VR is said to be; empty if there is none."""
+    found = dataset.get_item(one.tag, keep_deferred=True)
+    value: Any = None if found is None else found.value
+    return value if isinstance(value, bytes) else b""
 
 
 def _signed(value: int, integers: dict[str, int | None]) -> int:

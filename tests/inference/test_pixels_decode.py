@@ -3,6 +3,7 @@
 import base64
 import struct
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from pydicom.uid import (
 from dicom_factory import enhanced_mr, mr_image, object_pixels, uid, write
 from inference.pixels import PixelError, PixelLimits, read_slices
 from inference.reasons import Refused
-from inference.sources import Instance, SourceFile, load
+from inference.sources import Instance, SourceFile, find, load
 from inference.stacks import ChosenSlice
 from peers import program
 
@@ -172,6 +173,50 @@ def test_frames_of_a_compressed_image(syntax: UID, tmp_path: Path) -> None:
     chosen = [ChosenSlice(header=one.headers[index]) for index in (2, 1)]
     for found, index in zip(read_slices(chosen, {one.sop_instance_uid: one}), (2, 1), strict=True):
         np.testing.assert_array_equal(found, frames[index])
+
+
+@pytest.mark.parametrize("vr", [b"OV", b"UV", b"UL", b"SQ"])
+def test_an_empty_extended_offset_table_is_none(vr: bytes, tmp_path: Path) -> None:
+    (values,) = image_values(with_offset_tables(vr, b"", b"", tmp_path))
+    np.testing.assert_array_equal(values, RAMP)
+
+
+@pytest.mark.parametrize(
+    ("vr", "offsets", "lengths"),
+    [
+        (b"US", b"\1", b"\1"), (b"XX", b"\1\0", b"\1\0"), (b"UL", bytes(4), bytes(4)), (b"DS", b"abc ", b"abc "),
+        (b"OV", bytes(7), bytes(7)), (b"OV", bytes(4), bytes(8)), (b"OV", bytes(8), bytes(4)),
+        (b"OV", bytes(8), bytes(8)),
+        (b"OV", b"\xff" * 8, bytes(8)), (b"OV", bytes(8), b"\xff" * 8), (b"OV", bytes(8), b"\0\0\0\0\0\1\0\0"),
+    ],
+)  # fmt: skip
+def test_an_extended_offset_table_that_is_none_is_refused(
+    vr: bytes, offsets: bytes, lengths: bytes, tmp_path: Path
+) -> None:
+    one = with_offset_tables(vr, offsets, lengths, tmp_path)
+    archive = tmp_path / "image.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.write(one.source.path, "image.dcm")
+    (zipped,) = map(load, find([archive]))
+    assert isinstance(zipped, Instance)
+    for where in (one, zipped):
+        with pytest.raises(PixelError, match="cannot be decoded"):
+            image_values(where)
+
+
+def with_offset_tables(vr: bytes, offsets: bytes, lengths: bytes, folder: Path) -> Instance:
+    """RAMP in run lengths, below an Extended Offset Table and its lengths as they are given."""
+    dataset = mr_image(pixels=RAMP)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    path = write(dataset, folder / "image.dcm")
+    head, pixels, rest = path.read_bytes().partition(struct.pack("<HH", 0x7FE0, 0x0010))
+    size = "<HH2s2xI" if vr in (b"OV", b"UV", b"SQ") else "<HH2sH"
+    tables = ((0x0001, offsets), (0x0002, lengths))
+    added = b"".join(struct.pack(size, 0x7FE0, element, vr, len(value)) + value for element, value in tables)
+    path.write_bytes(head + added + pixels + rest)
+    loaded = load(SourceFile(path=path))
+    assert isinstance(loaded, Instance)
+    return loaded
 
 
 # Made once with OpenJPH from the formula below: 32 x 24 pixels of 16 bits.

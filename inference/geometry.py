@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from math import acos, cos, degrees, radians, sqrt
+from math import acos, cos, degrees, inf, radians, sqrt
 from typing import Final, Literal
 
 import numpy as np
@@ -17,13 +17,13 @@ _PLANES: Final[tuple[Plane, ...]] = ("sagittal", "coronal", "axial")  # whose no
 
 
 def slice_normal(orientation: Orientation | None) -> Vector | None:
-    """The unit normal of a slice; None without an orientation or where row and column are parallel."""
+    """The unit normal of a slice; None without an orientation, where row and column are parallel or overflow."""
     if orientation is None:
         return None
     rx, ry, rz, cx, cy, cz = orientation
     x, y, z = ry * cz - rz * cy, rz * cx - rx * cz, rx * cy - ry * cx
     length = sqrt(x * x + y * y + z * z)
-    return (x / length, y / length, z / length) if length > 1e-6 else None
+    return (x / length, y / length, z / length) if 1e-6 < length < inf else None
 
 
 def nearest_plane(normal: Vector) -> tuple[Plane, float]:

@@ -14,6 +14,7 @@ from inference.pixels_layout import PixelError
 from inference.pixels_noise import is_noise, neighbour_relation
 
 _SAMPLE_PX: Final = 1 << 18  # percentiles are taken over at most about this many pixels, evenly strided
+_LARGEST_SPACING_MM: Final = 1e6  # more is no spacing, and a size in mm would not be finite
 
 _Slice = npt.NDArray[np.float32]
 
@@ -104,7 +105,9 @@ def _window(slices: Sequence[_Slice], spec: PixelSpec) -> list[_Slice]:
 def _fit(one: _Slice, square: _Slice, pixel_spacing_mm: tuple[float, float] | None) -> None:
     """Resize into the middle of a square that is zero."""
     size = square.shape[0]
-    spacing = pixel_spacing_mm if pixel_spacing_mm is not None and min(pixel_spacing_mm) > 0 else (1.0, 1.0)
+    spacing = (1.0, 1.0)
+    if pixel_spacing_mm is not None and min(pixel_spacing_mm) > 0 and max(pixel_spacing_mm) <= _LARGEST_SPACING_MM:
+        spacing = pixel_spacing_mm
     height, width = one.shape[0] * spacing[0], one.shape[1] * spacing[1]
     longer = max(height, width)
     rows, columns = max(1, round(size * height / longer)), max(1, round(size * width / longer))

@@ -167,7 +167,7 @@ def _slices(headers: Iterable[FrameHeader]) -> list[list[FrameHeader]]:
     slices: list[list[FrameHeader]] = []
     deepest_mm = -inf
     for this_mm, header in sorted(placed, key=lambda pair: pair[0]):
-        if this_mm - deepest_mm > SAME_SLICE_MM:
+        if not slices or this_mm - deepest_mm > SAME_SLICE_MM:  # the depth of the first may be infinite
             slices.append([])
         slices[-1].append(header)
         deepest_mm = this_mm

@@ -33,7 +33,17 @@ def test_directions_need_not_be_of_unit_length() -> None:
     assert slice_normal((0.5, 0, 0, 0, 3, 0)) == (0, 0, 1)
 
 
-@pytest.mark.parametrize("orientation", [(0, 0, 0, 0, 0, 0), (1, 0, 0, 1, 0, 0), None])
+@pytest.mark.parametrize(
+    "orientation",
+    [
+        (0, 0, 0, 0, 0, 0),
+        (1, 0, 0, 1, 0, 0),
+        None,
+        (1e200, 0, 0, 0, 1e200, 0),
+        (1e155, 0, 0, 0, 1, 0),
+        (1e308, 1e308, 0, -1e308, 1e308, 0),
+    ],
+)
 def test_no_normal(orientation: Orientation | None) -> None:
     assert slice_normal(orientation) is None
 

@@ -71,7 +71,7 @@ def test_the_aspect_follows_the_spacing() -> None:
     assert (flat[0, 12:28, 20] > 0.9).all()
 
 
-@pytest.mark.parametrize("spacing", [(0.0, 0.0), (-1.0, 1.0), (1.0, 0.0), None])
+@pytest.mark.parametrize("spacing", [(0.0, 0.0), (-1.0, 1.0), (1.0, 0.0), (1e308, 1e308), (1.0, 1e308), None])
 def test_a_spacing_that_is_none_is_square(spacing: tuple[float, float] | None) -> None:
     image = brain()
     spec = PixelSpec(size_px=32)

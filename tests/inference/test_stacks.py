@@ -182,6 +182,12 @@ def test_a_mosaic_counts_its_tiles() -> None:
     assert summary(split(mosaics)) == [({}, 5, 36)]
 
 
+def test_an_infinite_depth_is_one_too() -> None:
+    oblique, far = (1.0, -1.0, 0.0, 1.0, 1.0, -2.0), -1.7e308
+    (stack,) = split([frame(1, image_orientation=oblique, image_position_mm=(far, far, far))])
+    assert (stack.slices, len(stack.frames)) == (1, 1)
+
+
 def test_frames_without_geometry() -> None:
     headers = [frame(number, image_orientation=None, image_position_mm=None) for number in range(4)]
     (stack,) = split(headers)

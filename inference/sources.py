@@ -57,13 +57,13 @@ class Instance:
     def dataset(self) -> Dataset:
         """The data set without its pixels, with its file meta information, read again; OSError if the file is gone."""
         with self.source.open() as stream:
-            return parse(stream, self.source.size(stream)).dataset
+            return _parse_again(self.source, stream).dataset
 
     @contextmanager
     def stream(self) -> Generator[BinaryIO]:
         """The stream in which `pixels.element` counts; OSError if the file is gone."""
         with self.source.open() as stream:
-            yield parse(stream, self.source.size(stream)).stream if self._deflated else stream
+            yield _parse_again(self.source, stream).stream if self._deflated else stream
 
     @property
     def _deflated(self) -> bool:
@@ -144,6 +144,14 @@ def _instance(source: SourceFile, parsed: Parsed) -> Instance:
     )
 
 
+def _parse_again(source: SourceFile, stream: BinaryIO) -> Parsed:
+    """A file that was loaded before; OSError if it is no data set any more."""
+    try:
+        return parse(stream, source.size(stream))
+    except ParseError as error:
+        raise OSError(str(error)) from error
+
+
 def _conflict(instance: Instance, known: Instance) -> Refused | None:
     """Why the second instance of one UID is refused; None if it is the first one again."""
     try:
@@ -162,7 +170,7 @@ def _digest(instance: Instance) -> bytes:
     """SHA-256 of the data set as it is encoded, without the file meta information, which every receiver writes anew."""
     digest = hashlib.sha256()
     with instance.source.open() as stream:
-        parsed = parse(stream, instance.source.size(stream))
+        parsed = _parse_again(instance.source, stream)
         parsed.stream.seek(parsed.dataset_offset_bytes)
         while chunk := parsed.stream.read(1 << 20):
             digest.update(chunk)

@@ -364,3 +364,11 @@ def test_a_file_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(PixelError, match="cannot be read again") as error:
         image_values(one)
     assert error.value.reason.code == "broken-pixels"
+
+
+def test_a_deflated_file_that_has_changed(tmp_path: Path) -> None:
+    one = instance(mr_image(transfer_syntax="1.2.840.10008.1.2.1.99"), tmp_path)
+    one.source.path.write_bytes(b"something else")
+    with pytest.raises(PixelError, match="cannot be read again: the file has neither") as error:
+        image_values(one)
+    assert error.value.reason.code == "broken-pixels"

@@ -256,6 +256,17 @@ def test_another_data_set_under_the_same_uid_is_refused(tmp_path: Path) -> None:
     assert "SOPInstanceUID (0008,0018)" in refused[0].message
 
 
+def test_a_file_that_has_changed_does_not_stop_grouping(tmp_path: Path) -> None:
+    first, second = write(mr_image(), tmp_path / "1.dcm"), write(mr_image(), tmp_path / "2.dcm")
+    instances = [loaded(first), loaded(second)]
+    second.write_bytes(b"")
+    by_series, (refused,) = group(instances)
+    assert [len(found) for found in by_series.values()] == [1]
+    assert (refused.code, refused.path) == ("unreadable", str(second))
+    with pytest.raises(OSError, match="neither the DICM prefix"):
+        instances[1].dataset()
+
+
 def test_a_file_that_is_gone_does_not_stop_grouping(tmp_path: Path) -> None:
     first, second = write(mr_image(), tmp_path / "1.dcm"), write(mr_image(), tmp_path / "2.dcm")
     instances = [loaded(first), loaded(second)]

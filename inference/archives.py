@@ -31,6 +31,7 @@ class SourceFile:
     path: Path
     member: str | None = None  # name inside the archive, never used as a path
     archive: zipfile.ZipFile | None = None
+    entry: zipfile.ZipInfo | None = None  # which member it is; two of them may have one name
     refused: Refused | None = None
 
     @property
@@ -40,9 +41,9 @@ class SourceFile:
 
     def open(self) -> AbstractContextManager[BinaryIO]:
         """A seekable binary stream; OSError if it cannot be read or is no regular file."""
-        if self.archive is None or self.member is None:
+        if self.archive is None or self.entry is None:
             return _open_regular(self.path)
-        return io.BytesIO(_unpack(self.archive, self.member))
+        return io.BytesIO(_unpack(self.archive, self.entry))
 
     def size(self, stream: BinaryIO) -> int:
         """Bytes of an open stream; the position goes back to the start."""
@@ -91,7 +92,7 @@ def from_zip(path: Path) -> Iterator[SourceFile]:
                 path, member.filename, "too-large", f"the member has {size} bytes packed in {packed}; {rule}"
             )
         else:
-            yield SourceFile(path=path, member=member.filename, archive=archive)
+            yield SourceFile(path=path, member=member.filename, archive=archive, entry=member)
 
 
 def from_dicomdir(path: Path) -> Iterator[SourceFile]:
@@ -149,9 +150,9 @@ def _open_regular(path: Path) -> AbstractContextManager[BinaryIO]:
     return os.fdopen(descriptor, "rb")
 
 
-def _unpack(archive: zipfile.ZipFile, member: str) -> bytes:
+def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     try:
-        return archive.read(member)
+        return archive.read(entry)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         # NotImplementedError: an unknown method of compression; RuntimeError: a password is needed.
         raise OSError(f"the member of the archive cannot be unpacked: {error}") from error

@@ -159,6 +159,16 @@ def test_zip(tmp_path: Path, name: str) -> None:
         assert stream.read() == mr_image().PixelData
 
 
+def test_two_members_of_one_name_are_two_images(tmp_path: Path) -> None:
+    path = tmp_path / "study.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("IM1", encoded(mr_image(index=0)))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("IM1", encoded(mr_image(index=1)))
+    instances = [load(source) for source in find([path])]
+    assert [instance.header.instance_number for instance in instances if isinstance(instance, Instance)] == [1, 2]
+
+
 def test_zip_bombs_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = zipped(tmp_path / "bomb.zip", {"zeros": bytes(20 << 20), "small": encoded(mr_image())})
     results = [load(source) for source in find([bomb])]

@@ -68,13 +68,23 @@ class Elements:
     """Reads the values of one data set and keeps the faults that it meets.
 
     Several data sets are asked in turn, the first that has the element answers: that is how per-frame functional
-    groups go before shared ones.
+    groups go before shared ones. `parent` is the data set whose sequence holds these as items.
     """
 
-    def __init__(self, *datasets: Dataset, faults: dict[BaseTag, HeaderFault] | None = None) -> None:
+    def __init__(
+        self,
+        *datasets: Dataset,
+        faults: dict[BaseTag, HeaderFault] | None = None,
+        parent: "Elements | None" = None,
+    ) -> None:
         self.datasets = datasets
         self.faults: dict[BaseTag, HeaderFault] = {} if faults is None else faults
+        self._parent = parent
         self._encodings: list[str] | None = None
+
+    def inside(self, item: Dataset) -> "Elements":
+        """An item of one of these sequences: its faults are kept here, its text is in this character set."""
+        return Elements(item, faults=self.faults, parent=self)
 
     def values(self, attribute: Attribute) -> tuple[Value, ...]:
         """All values: text stripped of padding, numbers as float; () if the element is absent or empty."""
@@ -143,6 +153,16 @@ class Elements:
                 self._fault(attribute, (), "must be a sequence of items")
         return []
 
+    def charset_terms(self) -> list[str]:
+        """Specific Character Set (0008,0005) as declared; an item without one has that of what holds it."""
+        for dataset in reversed(self.datasets):
+            element = _element(dataset, CHARACTER_SET)
+            if isinstance(element, RawDataElement) and element.value:
+                return [term.strip() for term in element.value.decode("ascii", errors="replace").split("\\")]
+            if element is not None and not isinstance(element, RawDataElement):
+                return [str(term) for term in _plain(element.value)]
+        return [] if self._parent is None else self._parent.charset_terms()  # PS3.3 C.12.1.1.2
+
     def _fault(self, attribute: Attribute, values: tuple[Value, ...], rule: str) -> None:
         recorded = "\\".join(value if isinstance(value, str) else f"{value:g}" for value in values)
         self.faults[attribute.tag] = HeaderFault(
@@ -174,18 +194,9 @@ class Elements:
 
     def _character_set(self) -> list[str]:
         if self._encodings is None:
-            declared = [term for term in self._charset_terms() if term in python_encoding]
+            declared = [term for term in self.charset_terms() if term in python_encoding]
             self._encodings = [python_encoding[term] for term in declared] or ["iso8859"]
         return self._encodings
-
-    def _charset_terms(self) -> list[str]:
-        for dataset in reversed(self.datasets):  # the whole image's, which items inherit (PS3.3 C.12.1.1.2)
-            element = _element(dataset, CHARACTER_SET)
-            if isinstance(element, RawDataElement) and element.value:
-                return [term.strip() for term in element.value.decode("ascii", errors="replace").split("\\")]
-            if element is not None and not isinstance(element, RawDataElement):
-                return [str(term) for term in _plain(element.value)]
-        return []
 
 
 CHARACTER_SET: Final = attribute("SpecificCharacterSet")

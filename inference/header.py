@@ -158,12 +158,12 @@ def frame_headers(dataset: Dataset, *, has_pixels: bool | None = None) -> tuple[
     if not per_frame:
         return (FrameHeader(**identity, **common, faults=tuple(elements.faults.values())),)
     shared = elements.items(_SHARED)
-    common |= _functional_groups(Elements(*shared[:1], faults=elements.faults))
+    common |= _functional_groups(Elements(*shared[:1], faults=elements.faults, parent=elements))
     return tuple(_frame(identity | common, elements, item, number) for number, item in enumerate(per_frame, start=1))
 
 
 def _frame(common: dict[str, Any], elements: Elements, item: Dataset, number: int) -> FrameHeader:
-    own = Elements(item, faults=dict(elements.faults))
+    own = Elements(item, faults=dict(elements.faults), parent=elements)
     fields: dict[str, Any] = common | _functional_groups(own) | {"frame": number}
     return FrameHeader(**fields, faults=tuple(own.faults.values()))
 
@@ -201,15 +201,15 @@ def _functional_groups(elements: Elements) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for sequence in _UNASSIGNED:
         for item in elements.items(sequence)[:1]:
-            found |= _read(Elements(item, faults=elements.faults), CLASSIC)
+            found |= _read(elements.inside(item), CLASSIC)
     for sequence, fields in FUNCTIONAL_GROUPS:
         for item in elements.items(sequence)[:1]:
-            inner = Elements(item, faults=elements.faults)
+            inner = elements.inside(item)
             found |= _read(inner, fields)
             if sequence == _DIFFUSION:
                 found |= _gradient(inner)
     if any(elements.items(_AGENT_USAGE)):
-        usage = [Elements(item).text(_ADMINISTERED) for item in elements.items(_AGENT_USAGE)]
+        usage = [elements.inside(item).text(_ADMINISTERED) for item in elements.items(_AGENT_USAGE)]
         if set(usage) == {"NO"}:  # PS3.3 C.7.6.16.2.12: this frame was taken before the agent
             found["contrast_bolus_agent"] = None
     return found
@@ -217,13 +217,13 @@ def _functional_groups(elements: Elements) -> dict[str, Any]:
 
 def _gradient(diffusion: Elements) -> dict[str, Any]:
     for item in diffusion.items(_GRADIENTS)[:1]:
-        gradient = Elements(item, faults=diffusion.faults).numbers(_GRADIENT, 3)
+        gradient = diffusion.inside(item).numbers(_GRADIENT, 3)
         if gradient is not None:
             return {"diffusion_gradient": gradient}
     return {}
 
 
 def _agents(elements: Elements) -> dict[str, Any]:
-    meanings = [Elements(item).text(_AGENT_MEANING) for item in elements.items(_AGENTS)]
+    meanings = [elements.inside(item).text(_AGENT_MEANING) for item in elements.items(_AGENTS)]
     named = [meaning for meaning in meanings if meaning]
     return {"contrast_bolus_agent": ", ".join(named)} if named else {}

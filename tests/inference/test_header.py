@@ -167,6 +167,25 @@ def test_agent_from_its_code() -> None:
     assert read(mr_image(ContrastBolusAgentSequence=[agent])).contrast_bolus_agent == "Gadoterate"
 
 
+@pytest.mark.parametrize(
+    ("own", "codec", "meaning"),
+    [
+        (None, "utf-8", "ガドテル酸"),
+        ("ISO_IR 13", "shift_jis", "ガドテル酸"),
+        ("NO SUCH SET", "latin-1", "Gadotersäure"),
+    ],
+)
+def test_an_item_has_the_character_set_of_its_image_or_one_of_its_own(
+    own: str | None, codec: str, meaning: str
+) -> None:
+    agent, value = Dataset(), meaning.encode(codec)
+    if own is not None:
+        agent[0x00080005] = RawDataElement(Tag(0x00080005), "CS", len(own), own.encode(), 0, False, True)
+    agent[0x00080104] = RawDataElement(Tag(0x00080104), "LO", len(value), value, 0, False, True)
+    (header,) = frame_headers(mr_image(SpecificCharacterSet="ISO_IR 192", ContrastBolusAgentSequence=[agent]))
+    assert header.contrast_bolus_agent == meaning
+
+
 def test_several_echo_numbers_give_the_first() -> None:
     assert read(mr_image(EchoNumbers=[2, 3])).echo_number == 2
 

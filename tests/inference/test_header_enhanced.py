@@ -1,9 +1,11 @@
 """Headers of multi-frame images: functional groups of the frame first, shared ones second, the top level last."""
 
+import io
 import struct
 import warnings
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -78,6 +80,17 @@ def test_legacy_converted_keeps_what_has_no_functional_group() -> None:
     assert {header.scanning_sequence for header in headers} == {("SE", "IR")}
     assert {header.inversion_time_ms for header in headers} == {150}
     assert [header.image_position_mm for header in headers] == [(-32, -32, 0), (-32, -32, 5), (-32, -32, 10)]
+
+
+def test_a_text_inside_functional_groups_is_in_the_character_set_of_the_image() -> None:
+    dataset = legacy_enhanced_mr(series(2))
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        groups.UnassignedPerFrameConvertedAttributesSequence[0].SequenceName = "スピンエコー"
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    file.seek(0)
+    assert {header.sequence_name for header in frame_headers(dcmread(file))} == {"スピンエコー"}
 
 
 def test_a_frame_before_the_agent_has_none() -> None:

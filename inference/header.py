@@ -155,10 +155,10 @@ def frame_headers(dataset: Dataset, *, has_pixels: bool | None = None) -> tuple[
     if has_pixels is None:
         has_pixels = any(one.tag in dataset for one in _PIXELS)
     common |= {"frames": len(per_frame) or max(frames, 1), "has_pixels": has_pixels}
+    for shared in elements.items(_SHARED)[:1]:  # which one frame may have alone
+        common |= _functional_groups(elements.inside(shared))
     if not per_frame:
         return (FrameHeader(**identity, **common, faults=tuple(elements.faults.values())),)
-    shared = elements.items(_SHARED)
-    common |= _functional_groups(Elements(*shared[:1], faults=elements.faults, parent=elements))
     return tuple(_frame(identity | common, elements, item, number) for number, item in enumerate(per_frame, start=1))
 
 

@@ -64,6 +64,15 @@ def test_the_frame_goes_before_what_is_shared() -> None:
     assert [header.echo_time_ms for header in frame_headers(dataset)] == [10, 20]
 
 
+def test_what_is_shared_counts_without_groups_of_the_frames() -> None:
+    dataset = enhanced_mr(1, shared={"EffectiveEchoTime": 98.0, "RescaleSlope": 2, "ImagePositionPatient": [1, 2, 3]})
+    dataset.PerFrameFunctionalGroupsSequence = []
+    (header,) = frame_headers(dataset)
+    assert (header.echo_time_ms, header.repetition_time_ms, header.rescale_slope) == (98, 500, 2)
+    assert (header.pixel_spacing_mm, header.image_position_mm) == ((1, 1), (1, 2, 3))
+    assert header.faults == ()
+
+
 def test_gradient_directions() -> None:
     dataset = enhanced_mr(1, per_frame=[{"DiffusionBValue": 1000.0}])
     gradient = Dataset()

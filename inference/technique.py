@@ -24,7 +24,7 @@ _NAMES: Final = {"siemens": _SIEMENS, "canon": _CANON, "toshiba": _CANON, "uih":
 _PHILIPS_IMAGE_TYPE: Final = {"M_SE": "SE", "M_FFE": "GR", "M_IR": "IR", "SE": "SE", "FFE": "GR", "IR": "IR"}
 # Steady State Pulse Sequence (0018,9017) of sequences whose echo may lie near or past TR.
 _BALANCED: Final = ("FREE_PRECESSION", "TRANSVERSE", "TIME_REVERSED")
-_ULTRASHORT = re.compile(r"(?<![a-z])(ute|zte|petra|silenz|rufis)(?![a-z])", re.IGNORECASE)
+_ULTRASHORT = re.compile(r"(?<![a-z])(m?ute|zte|ozteo|petra|silenz|rufis)(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

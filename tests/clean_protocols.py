@@ -154,6 +154,8 @@ PROTOCOLS: Final[Mapping[str, Mapping[str, Any]]] = {
     | _timing(92, 1200, 150),
     "siemens-pcasl": _siemens("epfid2d1_72", "pcasl_2d", "EP", "SK", options="FS") | _timing(14, 2540, 90, 1800),
     "siemens-petra": _siemens("*petra3d", "t1_petra_tra_iso", "GR", "SP", **_3D) | _timing(0.07, 3.3, 6),
+    "siemens-spiral-vibe": _siemens("*fl3d1", "t1_vibe_spiral_ute_cor", "GR", "SP", **_3D, **_COR)
+    | _timing(0.05, 3.0, 5),
     "siemens-t2-relaxometry": _siemens("*se2d32", "T2 mapping cor", "SE", "SP", **_COR) | _timing(12.7, 2000, 180),
     "siemens-xa-mprage": XA | _timing(2.26, 2300, 8, 900) | {
         "sequence_name": "*tfl3d1_16ns", "series_description": "t1_mprage_sag", "protocol_name": "t1_mprage_sag",
@@ -194,6 +196,7 @@ PROTOCOLS: Final[Mapping[str, Mapping[str, Any]]] = {
     "ge-tof": _ge("3D TOF", "GR", "SS SP", options="FAST_GEMS VASCTOF_GEMS", **_3D) | _timing(2.6, 23, 20),
     "ge-cube": _ge("Sag T2 CUBE", "SE", "SK", **_3D, **_SAG) | _timing(85, 2500, 90),
     "ge-zte": _ge("Ax ZTE", "GR", "NONE", **_3D) | _timing(0.016, 0.9, 1),
+    "ge-ozteo": _ge("Sag oZTEo", "GR", "NONE", **_3D, **_SAG) | _timing(0.02, 0.7, 1),
     "ge-asl": _ge("3D ASL", "RM", "NONE", **_3D) | _timing(10.5, 4800, 111, 2025),
     # Philips
     "philips-t1-se": _philips("T1W_SE", "SE", "SS") | _timing(12, 500, 69),
@@ -218,6 +221,7 @@ PROTOCOLS: Final[Mapping[str, Mapping[str, Any]]] = {
     "canon-t2-fse": _named(CANON, "FSE+13", "T2W AX", "SE") | _timing(105, 4500, 90),
     "canon-flair": _named(CANON, "FSE+17", "FLAIR AX", "SE IR") | _timing(105, 10000, 90, 2700),
     "canon-mprage": _named(CANON, "FFE3D", "MPRAGE SAG", "GR IR", **_3D, **_SAG) | _timing(2.7, 5.8, 9, 900),
+    "canon-mute": _named(CANON, "FE3D", "mUTE 4D-MRA", "GR", **_3D) | _timing(0.096, 3.7, 5),
     "canon-dti": _named(CANON, "SEEPI2D+0.7", "DTI_AP", "SE EP", b_value_s_mm2=1000.0) | _timing(79, 10000, 90),
     # UIH
     "uih-t1-gre-fsp": _named(UIH, "gre_fsp", "t1_gre_fsp_3d_sag", "GR IR", **_3D, **_SAG) | _timing(3.1, 7.25, 10, 750),

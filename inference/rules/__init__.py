@@ -42,7 +42,7 @@ from inference.rules.units import echo_time_unit, field_strength_unit, inversion
 from inference.rules.view import StackView
 from inference.stacks import Stack
 
-VERSION: Final = "2"  # goes up whenever a rule answers otherwise than before
+VERSION: Final = "3"  # goes up whenever a rule answers otherwise than before
 
 Rule = Callable[[StackView], Iterable[Finding]]
 

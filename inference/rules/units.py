@@ -167,8 +167,10 @@ def _is_field(tesla: float) -> bool:
 
 def _milliseconds(view: StackView) -> float | None:
     """The echo time, converted where it cannot be one, to hold a repetition time against."""
-    finding = next(echo_time_unit(view), None)
-    return float(finding.suggestion) if finding and finding.suggestion else view.header.echo_time_ms
+    # One that is only short may be ultrashort, and then TR is as short as it says.
+    sure = (finding for finding in echo_time_unit(view) if finding.code == _CODES["EchoTime"])
+    suggestion = next((finding.suggestion for finding in sure), None)
+    return float(suggestion) if suggestion else view.header.echo_time_ms
 
 
 def _too_long(view: StackView, keyword: str, value: float, longest: float, usual: str) -> Finding:

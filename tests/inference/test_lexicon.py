@@ -139,6 +139,11 @@ def test_a_dual_echo_leaves_room_for_both_weightings() -> None:
     assert description_claim("t2_tirm_cor").allowed == {STIR, FLAIR}
 
 
+@pytest.mark.parametrize("text", ["UTE_cor", "Ax ZTE", "Sag oZTEo", "OZTEO SHOULDER", "mUTE 4D-MRA", "MUTE", "petra"])
+def test_ultrashort_sequences_by_their_vendors_names(text: str) -> None:
+    assert "sequence:UTE" in description_claim(text).concepts
+
+
 @pytest.mark.parametrize(
     "text", ["3-Plane Localizer", "AAHead_Scout", "Survey", "Übersicht", "Repérage", "localizador"]
 )

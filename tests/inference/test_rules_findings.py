@@ -61,6 +61,9 @@ CASES = [
     Case("echo-time-unit", "siemens-swi", *TE, {"echo_time_ms": 0.02}, "20.0"),
     Case("echo-time-unit", "siemens-swi", *TE, {"echo_time_ms": 0.02, "image_type": PHASE, **text("Phase")}, "20.0"),
     Case("echo-time-short", "siemens-tof", *TE, {"echo_time_ms": 0.02}, "20.0"),
+    # TR of an ultrashort volume whose name is gone is not held against an echo of 50 ms that it need not have
+    Case("echo-time-short", "siemens-spiral-vibe", *TE, text("t1_vibe_spiral_cor"), "50.0"),
+    Case("echo-time-short", "ge-ozteo", *TE, text("Sag bone"), "20.0"),
     Case("repetition-time-unit", "siemens-t2-tse", *TR, {"repetition_time_ms": 4.0}, "4000.0"),
     Case("repetition-time-unit", "siemens-t1-se", *TR, {"repetition_time_ms": 0.5}, "500.0"),
     Case("repetition-time-unit", "siemens-bold", *TR, {"repetition_time_ms": 2.0}, "2000.0"),

@@ -12,7 +12,7 @@ from inference.rules import check
 
 TIMES = {"EchoTime": "echo_time_ms", "RepetitionTime": "repetition_time_ms", "InversionTime": "inversion_time_ms"}
 ENHANCED = {"EchoTime": "EffectiveEchoTime", "InversionTime": "InversionTimes"}
-ULTRASHORT = {"siemens-petra", "ge-zte"}  # microseconds are real there
+ULTRASHORT = {"siemens-petra", "siemens-spiral-vibe", "ge-zte", "ge-ozteo", "canon-mute"}  # microseconds are real there
 # A repetition time that another sequence of the same kind has: nobody could tell from the header.
 PLAUSIBLE_TR = {"siemens-trufi", "philips-bffe", "canon-mprage"}
 

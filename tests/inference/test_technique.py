@@ -57,6 +57,8 @@ def test_preparations() -> None:
 def test_ultrashort_sequences_are_known_by_name_as_a_word() -> None:
     assert of("siemens-petra").ultrashort
     assert of("siemens-fl2d-t1", series_description="UTE_cor").ultrashort
+    assert of("canon-mute").ultrashort
+    assert of("ge-ozteo").ultrashort
     assert not of("siemens-fl2d-t1", series_description="minute route acute").ultrashort
 
 

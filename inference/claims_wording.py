@@ -123,8 +123,10 @@ def _concepts(words: tuple[str, ...]) -> Iterator[str]:
 def _allowed(found: tuple[str, ...], *, diffusion_weighted: bool) -> frozenset[str]:
     """Labels the words leave room for: a product, else a technique, else preparations and weightings."""
     named = [name.removeprefix("contrast:") for name in found if name.startswith("contrast:")]
-    if diffusion_weighted or ("product:fa" in found and labels.DIFFUSION in named):
-        named.append(labels.DERIVED_MAP if "product:fa" in found else labels.DIFFUSION)
+    if diffusion_weighted:  # of the series; a map that is named with its b-values is still the map
+        named.insert(0, labels.DIFFUSION)
+    if "product:fa" in found and labels.DIFFUSION in named:
+        named.append(labels.DERIVED_MAP)
     for product in reversed(named):
         if product in _PRODUCTS:
             return frozenset({product})

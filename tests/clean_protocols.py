@@ -127,6 +127,7 @@ PROTOCOLS: Final[Mapping[str, Mapping[str, Any]]] = {
     | _timing(1.35, 3.9, 9),
     "siemens-vibe-nativ": _siemens("*fl3d1", "t1_vibe_fs_tra_bh nativ", "GR", "SP", options="FS", **_3D)
     | _timing(1.35, 3.9, 9),
+    "siemens-mt-flash": _siemens("*fl3d8", "t1w_mtflash3d", "GR", "SP", **_3D) | _timing(2.3, 40, 21),
     "siemens-fl2d-t1": _siemens("*fl2d1", "t1_fl2d_sag", "GR", "SP OSP", **_SAG) | _timing(2.46, 300, 80),
     "siemens-fl2d-hemo": _siemens("*fl2d1", "t2_fl2d_tra_hemo", "GR", "SP OSP") | _timing(20, 620, 20),
     "siemens-swi": _siemens(

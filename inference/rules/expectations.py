@@ -93,7 +93,8 @@ def _t1(timing: Timing) -> Doubt | None:
             return Doubt(expected, excluded=True)
         long = timing.tr_from(3000) and not sequence.inversion and timing.ti is None
         return Doubt(expected, excluded=False) if timing.te_from(50) or long else None
-    if sequence.plain_gradient_echo and timing.te_from(15):
+    first_echo = timing.shortest_te is not None and timing.shortest_te < 15
+    if sequence.plain_gradient_echo and timing.te_from(15) and not first_echo:
         return Doubt("EchoTime below 15 ms", excluded=timing.te_from(25) and not sequence.prepared)
     return _no_plain_echo_planar(timing)
 

@@ -104,6 +104,13 @@ def test_the_first_echo_of_a_multi_echo_gradient_series_may_be_short() -> None:
     assert grave(first, [first]) == ["description-parameters"]
 
 
+def test_the_late_echoes_of_a_multi_echo_t1_series_are_of_its_first() -> None:
+    echoes = [clean_stack("siemens-mt-flash", echo_time_ms=2.3 + 2.6 * number) for number in range(10)]
+    assert [grave(echo, echoes) for echo in echoes] == [[]] * 10
+    assert grave(echoes[5], [echoes[5]]) == ["description-parameters"]
+    assert grave(echoes[9], [echoes[9]]) == ["description-contrast"]
+
+
 def test_one_b_value_of_the_series_is_enough_for_the_words() -> None:
     zero, weighted = clean_stack("ge-dwi", b_value_s_mm2=0.0), clean_stack("ge-dwi", b_value_s_mm2=1000.0)
     assert grave(zero, [zero, weighted]) == []

@@ -93,11 +93,11 @@ def check_layout(layout: PixelLayout, *, encapsulated: bool, limits: PixelLimits
         PixelError: colour, broken-pixels or pixel-limit.
     """
     if (layout.samples_per_pixel or 1) > 1 or layout.photometric_interpretation == "PALETTE COLOR":
-        colours = layout.photometric_interpretation
-        raise PixelError("colour", f"{_PHOTOMETRIC.keyword} {_PHOTOMETRIC.text} is {colours}; must be monochrome")
+        shown = _quoted(layout.photometric_interpretation)
+        raise PixelError("colour", f"{_PHOTOMETRIC.keyword} {_PHOTOMETRIC.text} is {shown}; must be monochrome")
     _check_present(layout)
     if layout.photometric_interpretation not in ("MONOCHROME1", "MONOCHROME2"):
-        shown = (layout.photometric_interpretation or "absent")[:64]
+        shown = _quoted(layout.photometric_interpretation)
         rule = "must be MONOCHROME1 or MONOCHROME2"
         raise PixelError("broken-pixels", f"{_PHOTOMETRIC.keyword} {_PHOTOMETRIC.text} is {shown}; {rule}")
     size, whole = layout.frame_bytes, layout.frame_bytes * layout.frames
@@ -113,6 +113,11 @@ def check_layout(layout: PixelLayout, *, encapsulated: bool, limits: PixelLimits
         raise PixelError("broken-pixels", f"PixelData (7FE0,0010) is {stored}; its transfer syntax says otherwise")
     if length is not None and length < whole:
         raise PixelError("broken-pixels", f"PixelData (7FE0,0010) has {length} bytes; {dimensions} need {whole}")
+
+
+def _quoted(value: str | None) -> str:
+    """A text of the header inside a sentence: short, and without characters that nobody can see."""
+    return "absent" if value is None else repr(value[:64])
 
 
 def _check_present(layout: PixelLayout) -> None:

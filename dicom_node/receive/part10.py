@@ -68,13 +68,12 @@ def identify(data_set: bytes | memoryview, transfer_syntax_uid: str) -> Identity
     little, implicit = transfer_syntax_uid != ExplicitVRBigEndian, transfer_syntax_uid == ImplicitVRLittleEndian
     walk = _Walk(memoryview(data_set), little=little, implicit=implicit)
     values = {tag: _text(value) for tag, value in walk.elements(_WANTED, last=_SERIES)}
-    modality = values.get(_MODALITY, "")
     return Identity(
         study_instance_uid=StudyInstanceUid(_uid(values, _STUDY, "Study Instance UID")),
         series_instance_uid=SeriesInstanceUid(_uid(values, _SERIES, "Series Instance UID")),
         sop_instance_uid=SopInstanceUid(_uid(values, _SOP_INSTANCE, "SOP Instance UID")),
         sop_class_uid=_uid(values, _SOP_CLASS, "SOP Class UID"),
-        modality=modality if 0 < len(modality) <= 16 else None,  # CS (PS3.5 6.2); it goes into a column of that width
+        modality=_short_text(values, _MODALITY),
     )
 
 
@@ -87,7 +86,8 @@ def read_file_meta(file: memoryview) -> FileMeta:
     syntax = values.get(_TRANSFER_SYNTAX, "")
     if not is_uid(syntax):
         raise CannotUnderstandError("Transfer Syntax UID (0002,0010) is missing or is not a UID")
-    return FileMeta(transfer_syntax_uid=syntax, sending_aet=values.get(_SENDER) or None, data_set_offset=walk.position)
+    sender = _short_text(values, _SENDER)
+    return FileMeta(transfer_syntax_uid=syntax, sending_aet=sender, data_set_offset=walk.position)
 
 
 def file_meta(
@@ -144,6 +144,13 @@ def _short(element: int, vr: bytes, text: str) -> bytes:
 
 def _text(value: memoryview) -> str:
     return bytes(value[:128]).decode("ascii", "replace").strip(" \x00")
+
+
+def _short_text(values: dict[int, str], tag: int) -> str | None:
+    """A value of VR AE or CS, None where it cannot be one (PS3.5 6.2). It goes into a column of that width, and
+    PostgreSQL takes no NUL in any."""
+    value = values.get(tag, "")
+    return value if 0 < len(value) <= 16 and value.isprintable() else None
 
 
 def _uid(values: dict[int, str], tag: int, name: str) -> str:

@@ -29,5 +29,7 @@ def scanner(header: FrameHeader) -> str | None:
     """Which machine it was: ManufacturerModelName (0008,1090), and StationName (0008,1010) or DeviceSerialNumber
     (0018,1000) to tell machines of one model apart; None where the header names none of them."""
     model = header.manufacturer_model_name or header.manufacturer
-    parts = [part.strip() for part in (model, header.station_name or header.device_serial_number) if part]
-    return " ".join(" ".join(parts).split())[:_MAX_LENGTH] or None
+    named = " ".join(part for part in (model, header.station_name or header.device_serial_number) if part)
+    # It goes into a column, a filter and a metric: PostgreSQL takes no NUL, and people cannot see control characters.
+    shown = "".join(character if character.isprintable() else " " for character in named)
+    return " ".join(shown.split())[:_MAX_LENGTH] or None

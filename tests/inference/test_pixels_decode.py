@@ -309,9 +309,17 @@ def test_the_limits_are_an_argument(tmp_path: Path) -> None:
 
 def test_messages_name_attribute_tag_value_and_rule(tmp_path: Path) -> None:
     one = instance(mr_image(PhotometricInterpretation="SOMETHING"), tmp_path)
-    rule = r"PhotometricInterpretation \(0028,0004\) is SOMETHING; must be MONOCHROME1 or MONOCHROME2"
+    rule = r"PhotometricInterpretation \(0028,0004\) is 'SOMETHING'; must be MONOCHROME1 or MONOCHROME2"
     with pytest.raises(PixelError, match=rule):
         image_values(one)
+
+
+def test_messages_hold_what_can_be_seen_only(tmp_path: Path) -> None:
+    for shape in ({}, {"SamplesPerPixel": 3}):
+        image = mr_image(**shape)
+        image["PhotometricInterpretation"]._value = "R\0B"
+        with pytest.raises(PixelError, match=r"\(0028,0004\) is 'R\\x00B'; must be"):
+            image_values(instance(image, tmp_path))
 
 
 def encapsulated(frame: bytes, syntax: str = JPEG2000Lossless, **attributes: Any) -> Dataset:

@@ -375,6 +375,20 @@ def test_real_data_sets_say_who_they_are_as_pydicom_reads_them(shared: Path):
         )
 
 
+@pytest.mark.parametrize("modality", ["M\0R", "M\nR", "M" * 17])
+def test_a_modality_that_is_none_is_unknown(modality: str):
+    dataset = mr_image()
+    dataset["Modality"]._value = modality
+    assert identify(encoded(dataset), ExplicitVRLittleEndian).modality is None
+
+
+@pytest.mark.parametrize(("sender", "said"), [(b"MR1 ", "MR1"), (b"M\0R1", None), (b"M" * 18, None), (b"", None)])
+def test_a_sender_that_is_no_title_is_unknown(sender: bytes, said: str | None):
+    syntax = b"\x02\x00\x10\x00UI\x14\x00" + b"1.2.840.10008.1.2.1\0"
+    title = b"\x02\x00\x17\x00AE" + len(sender).to_bytes(2, "little") + sender
+    assert read_file_meta(memoryview(bytes(128) + b"DICM" + syntax + title)).sending_aet == said
+
+
 def nested(levels: int) -> bytes:
     """A data set that begins with sequences in sequences, all of undefined length (Explicit VR Little Endian)."""
     sequence = b"\x08\x00\x40\x11SQ\x00\x00\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"

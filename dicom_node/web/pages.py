@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from dicom_node.ledger.records import SeriesFilter, SeriesRecord, SeriesState
 from dicom_node.report.views import StackView, stack_view
@@ -29,16 +29,32 @@ _BLANK: Final = BeforeValidator(lambda value: value or None)  # forms send every
 router = APIRouter(include_in_schema=False, dependencies=[Depends(needs("viewer"))])
 
 
+def _scanner(name: str | None) -> str | None:
+    if name is not None and not (len(name) <= 128 and name.isprintable()):  # PostgreSQL takes no NUL
+        raise ValueError("must be at most 128 printable characters")
+    return name
+
+
+def _day(day: date | None) -> date | None:
+    if day == date.max:  # there is no midnight after it
+        raise ValueError(f"must be before {date.max}")
+    return day
+
+
+_Scanner = Annotated[str | None, _BLANK, AfterValidator(_scanner)]
+_Day = Annotated[date | None, _BLANK, AfterValidator(_day)]
+
+
 class Wanted(BaseModel):
     """The filters of the worklist, as its form sends them: every field, empty for any."""
 
     state: Annotated[SeriesState | None, _BLANK] = None
     flagged: Annotated[bool | None, _BLANK] = None
     status: Annotated[Status | None, _BLANK] = None
-    scanner: Annotated[str | None, _BLANK] = None
+    scanner: _Scanner = None
     reviewed: Annotated[bool | None, _BLANK] = None
-    since: Annotated[date | None, _BLANK] = None
-    until: Annotated[date | None, _BLANK] = None  # itself included
+    since: _Day = None
+    until: _Day = None  # itself included
     after: Annotated[int | None, _BLANK, Field(ge=0, lt=1 << 63)] = None
 
     def filter(self) -> SeriesFilter:

@@ -117,6 +117,27 @@ def test_a_wrong_filter_is_a_page_that_names_it(node: Node) -> None:
     assert "State: Input should be" in Seen(answer).words
 
 
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("until=9999-12-31", "Until: Value error, must be before 9999-12-31"),
+        ("since=9999-12-31", "Since: Value error, must be before 9999-12-31"),
+        ("scanner=%00", "Scanner: Value error, must be at most 128 printable characters"),
+        ("scanner=Prisma%0A", "Scanner: Value error, must be at most 128 printable characters"),
+        (f"scanner={'a' * 129}", "Scanner: Value error, must be at most 128 printable characters"),
+    ],
+)
+def test_a_filter_that_fits_no_ledger_is_a_page_that_names_it(node: Node, query: str, named: str) -> None:
+    answer = node.get(f"/?{query}")
+    assert answer.status == 422
+    assert named in Seen(answer).words
+
+
+@pytest.mark.parametrize("query", ["since=0001-01-01", "until=9999-12-30", "scanner=%C3%A4+%E6%97%A5", "scanner=%FF"])
+def test_a_filter_at_the_end_of_what_there_is_finds_nothing(node: Node, query: str) -> None:
+    assert node.get(f"/?{query}").status == 200
+
+
 def test_an_unknown_series_is_a_page(node: Node) -> None:
     answer = node.get("/series/1.2.3")
     assert answer.status == 404

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from dicom_node.errors import LedgerUnavailableError
 from dicom_node.web.templating import render
 
+_LONGEST_THEN: Final = 2000  # a URL that holds it must still be one that browsers and proxies take
 _FOR_PROGRAMS: Final = ("/api/", "/healthz", "/readyz", "/metrics")
 
 
@@ -60,7 +61,8 @@ async def _answer(request: Request, error: Exception) -> Response:
     told, headers = _told(error)
     if isinstance(error, SignInNeededError) and request.method == "GET" and _asks_for_page(request):
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return RedirectResponse(f"/sign-in?{urlencode({'then': path})}", 303)
+        then = f"?{urlencode({'then': path})}" if len(path) <= _LONGEST_THEN else ""
+        return RedirectResponse(f"/sign-in{then}", 303)
     if _asks_for_page(request):
         return render("problem.html", status=told.status, headers=headers, problem=told)
     return problem(told.status, told.code, told.message, headers)

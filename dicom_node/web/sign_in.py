@@ -3,9 +3,9 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from dicom_node.web.access import begin_session, end_session
@@ -51,7 +51,7 @@ class Throttle:
 
 
 @router.get("/sign-in")
-def page(token: FormToken, then: Annotated[str, Query(max_length=500)] = "/") -> HTMLResponse:
+def page(token: FormToken, then: str = "/") -> HTMLResponse:
     """The form."""
     return render("sign_in.html", token=token, then=_ours(then), wrong=False)
 

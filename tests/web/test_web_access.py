@@ -156,6 +156,14 @@ def test_whoever_signs_in_goes_where_they_wanted(guarded: Guarded) -> None:
     assert "anna, reviewer" in page.text
 
 
+def test_a_long_link_leads_to_the_form_and_back(guarded: Guarded) -> None:
+    path = f"/?scanner={'%C3%A4' * 128}"
+    to_form = guarded.node.get(path).headers["location"]
+    assert guarded.node.get(to_form).status == 200
+    assert guarded.sign_in(then=path).headers["location"] == path
+    assert guarded.node.get(f"/?scanner={'a' * 2000}").headers["location"] == "/sign-in", "too long to come back to"
+
+
 @pytest.mark.parametrize(
     "then", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", ""]
 )

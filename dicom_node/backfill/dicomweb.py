@@ -11,12 +11,12 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from datetime import date
 from email.message import Message
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from typing import Any, Final, cast
 from urllib.parse import urlencode
 
 from dicom_node.backfill.archive import ArchiveError, RemoteSeries
-from dicom_node.receive.fetch import opener
+from dicom_node.receive.fetch import opener, read_whole
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, is_uid
 
 _PAGE: Final = 100
@@ -80,7 +80,7 @@ class DicomWeb:
 
     def _page(self, path: str) -> list[Mapping[str, Any]]:
         _, body = self._get(path, "application/dicom+json", _MAX_ANSWER_BYTES)
-        if not body:  # 204: nothing matches
+        if not body:  # 204, or a length of 0: nothing matches
             return []
         try:
             found: object = json.loads(body)
@@ -94,11 +94,13 @@ class DicomWeb:
         request = urllib.request.Request(self._url + path, headers={**self._headers, "Accept": accept})  # noqa: S310
         try:
             with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
-                body: bytes = answer.read(max_bytes + 1)
+                body = read_whole(answer, max_bytes)
                 content_type = str(answer.headers.get("Content-Type", ""))
         except urllib.error.HTTPError as error:
             with error:
                 raise ArchiveError(f"the archive answers with {error.code}", retry=error.code in _PASSING) from None
+        except IncompleteRead:
+            raise ArchiveError("the archive's answer ends early", retry=True) from None
         except (OSError, HTTPException) as error:
             raise ArchiveError(f"the archive does not answer: {type(error).__name__}", retry=True) from None
         if len(body) > max_bytes:

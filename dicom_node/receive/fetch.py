@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, Final
 
 from dicom_node.errors import NodeError, RefusedInstanceError
@@ -106,13 +106,27 @@ class Fetcher:
             request.add_header("Authorization", f"Basic {base64.b64encode(secret).decode()}")
         try:
             with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
-                body: bytes = answer.read(max_bytes + 1)
+                body = read_whole(answer, max_bytes)
         except urllib.error.HTTPError as error:
             with error:
                 raise FetchError(f"the source answers with {error.code}") from None
+        except IncompleteRead:
+            raise FetchError("the source's answer ends early") from None
         if len(body) > max_bytes:
             raise FetchError(f"the source answers with more than {max_bytes} bytes")
         return body
+
+
+def read_whole(answer: HTTPResponse, max_bytes: int) -> bytes:
+    """The body of an answer, at most one byte more than `max_bytes` of it. IncompleteRead: it ends early.
+
+    http.client sees that of chunks only: else what came before a connection broke would pass for all of it. An empty
+    body must be said to be empty (RFC 9112 6.3); a connection that just ends says nothing.
+    """
+    body = answer.read(max_bytes + 1)
+    if len(body) <= max_bytes and (answer.length or (not body and answer.length is None and not answer.chunked)):
+        raise IncompleteRead(body, answer.length)
+    return body
 
 
 def opener() -> urllib.request.OpenerDirector:

@@ -11,6 +11,7 @@ import pytest
 
 from dicom_node.backfill.archive import ArchiveError, RemoteSeries
 from dicom_node.backfill.dicomweb import DicomWeb
+from http_answers import saying
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 from peers import free_port
 
@@ -91,6 +92,41 @@ def test_a_search_ends_also_where_the_archive_knows_no_pages_or_caps_them() -> N
 
     with scripted(capped) as url:
         assert DicomWeb(url, max_instance_bytes=1).instances(REMOTE) == found
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"Content-Length: 5000\r\n\r\n", id="nothing of it"),
+        pytest.param(b"Content-Length: 5000\r\n\r\n[]", id="a part of it"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n", id="no last chunk"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n\r\nff\r\n[]", id="a part of a chunk"),
+        pytest.param(b"\r\n", id="no length and nothing"),
+    ],
+)
+def test_an_answer_that_ends_early_is_no_answer(answer: bytes) -> None:
+    told = b"HTTP/1.1 200 OK\r\nContent-Type: application/dicom\r\n" + answer
+    with saying(told) as url:
+        server = DicomWeb(url, max_instance_bytes=1000)
+        for ask in (lambda: server.instances(REMOTE), lambda: server.fetch(REMOTE, SopInstanceUid("1.4"))):
+            with pytest.raises(ArchiveError, match="ends early") as caught:
+                ask()
+            assert caught.value.retry
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"204 No Content\r\n\r\n",
+        b"200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n",
+        b"200 OK\r\n\r\n[]",
+    ],
+)
+def test_a_search_that_finds_nothing_says_so_in_many_ways(answer: bytes) -> None:
+    with saying(b"HTTP/1.1 " + answer) as url:
+        assert DicomWeb(url, max_instance_bytes=1).instances(REMOTE) == []
 
 
 @pytest.mark.parametrize("body", [b"[{}]", matches("../../etc"), matches("1.2?x=1"), b"{}", b"<html>"])

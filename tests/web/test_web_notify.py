@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from pydicom import dcmread
 
 from dicom_factory import series
 from dicom_node.receive.fetch import Fetcher, Source
@@ -26,6 +27,7 @@ class Script(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: dict[str, tuple[int, bytes]] = {}
+        self.kept_back: dict[str, int] = {}  # bytes at the end of a body that are promised and do not come
         self.asked: list[str] = []
         self.authorization: set[str | None] = set()
 
@@ -55,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", body.decode())
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body[: len(body) - self.server.kept_back.get(self.path, 0)])
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -155,6 +157,21 @@ def test_a_file_that_is_too_long_is_not_read(node: Node, source: Script) -> None
     wait_for(lambda: len(source.asked) == 2, what="the try")
     node.site.fetcher.close()
     assert instances(node) == []
+
+
+def test_a_file_that_ends_early_is_not_taken_for_the_whole(node: Node, source: Script) -> None:
+    (image,) = images = series(1)
+    source.hold(images)
+    source.kept_back["/instances/instance-0/file"] = len(image.PixelData) // 2
+    tell(node, source.url)
+    wait_for(lambda: len(source.asked) == 2, what="the first try")
+    source.kept_back.clear()
+    tell(node, source.url)
+    wait_for(lambda: len(source.asked) == 4 and instances(node) == [1], what="the second try")
+    node.site.fetcher.close()
+    (path,) = node.site.spool.instances(image.SeriesInstanceUID)
+    assert dcmread(path).PixelData == image.PixelData
+    assert node.site.spool.conflicts() == []
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "127.0.0.1:8042", "http://", "ftp://x"])

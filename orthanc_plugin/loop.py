@@ -2,10 +2,11 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, Protocol
 
 _LONGEST_WAIT_S: Final = 60.0
+_AFTER_A_FAULT_S: Final = 5.0  # at least, unless something is asked for: what is due would fail at once again
 _STOP_WITHIN_S: Final = 10.0
 
 
@@ -53,24 +54,27 @@ class Loop:
 
     def _run(self) -> None:
         while not self._tried(self._work.begin):
-            if self._wait(5.0) is None:
+            if self._wait(_AFTER_A_FAULT_S) is None:
                 return
         while True:
-            self._tried(self._work.step)
-            call = self._wait(self._work.seconds_to_wait(_LONGEST_WAIT_S))
-            if call is None:
+            shortest_s = 0.0 if self._tried(self._work.step) else _AFTER_A_FAULT_S
+            calls = self._wait(max(shortest_s, self._work.seconds_to_wait(_LONGEST_WAIT_S)))
+            if calls is None:
                 return
-            self._tried(call)
+            for call in calls:
+                self._tried(call)
 
-    def _wait(self, longest_s: float) -> Callable[[], None] | None:
+    def _wait(self, longest_s: float) -> list[Callable[[], None]] | None:
         """What was asked for, all of it together; None to stop."""
+        asked: list[Callable[[], None] | None] = []
         try:
-            calls = [self._asked.get(timeout=longest_s)]
+            asked.append(self._asked.get(timeout=longest_s))
         except queue.Empty:
-            return _nothing
+            return []
         while not self._asked.empty():
-            calls.append(self._asked.get())
-        return None if None in calls else lambda: _each(calls)
+            asked.append(self._asked.get())
+        calls = [call for call in asked if call is not None]
+        return calls if len(calls) == len(asked) else None
 
     def _tried(self, call: Callable[[], object]) -> bool:
         try:
@@ -81,10 +85,9 @@ class Loop:
         return True
 
 
-def _each(calls: Iterable[Callable[[], None] | None]) -> None:
-    for call in calls:
-        if call is not None:
-            call()
+def printable(text: str) -> str:
+    """`text` as Orthanc's log takes it: LogWarning raises TypeError for a NUL."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _nothing() -> None:

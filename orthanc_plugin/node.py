@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -97,6 +98,8 @@ class Node:
         except OSError as error:
             reason = getattr(error, "reason", None) or error
             raise NodeError(f"the node at {self._url} cannot be reached: {reason}") from None
+        except HTTPException as error:  # no OSError: another port, or an address that is none
+            raise NodeError(f"the node at {self._url} does not answer in HTTP: {error!r:.200}") from None
 
 
 def _token(file: Path) -> str:
@@ -129,5 +132,5 @@ def _object(body: bytes) -> dict[str, Any]:
 def _message(error: urllib.error.HTTPError) -> str:
     try:
         return str(json.loads(error.read(1 << 16))["error"]["message"])
-    except (ValueError, KeyError, TypeError, OSError):
+    except (ValueError, KeyError, TypeError, OSError, HTTPException):
         return error.reason

@@ -16,7 +16,7 @@ import orthanc
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from orthanc_plugin.configuration import configuration
-from orthanc_plugin.loop import Loop
+from orthanc_plugin.loop import Loop, printable
 from orthanc_plugin.node import Node, NodeError
 from orthanc_plugin.worker import OrthancError, Worker
 
@@ -73,13 +73,14 @@ class Rest:
 
     def warn(self, text: str) -> None:
         """Say something in Orthanc's log."""
-        orthanc.LogWarning(text)
+        orthanc.LogWarning(printable(text))
 
 
 _SETTINGS: Final = configuration(json.loads(orthanc.GetConfiguration()).get("Mrclip", {}))
 _NODE: Final = Node(_SETTINGS.node_url, token_file=_SETTINGS.token_file)
-_WORKER: Final = Worker(Rest(), _NODE, _SETTINGS, now=lambda: datetime.now().astimezone())
-_LOOP: Final = Loop(_WORKER, warn=orthanc.LogWarning)
+_REST: Final = Rest()
+_WORKER: Final = Worker(_REST, _NODE, _SETTINGS, now=lambda: datetime.now().astimezone())
+_LOOP: Final = Loop(_WORKER, warn=_REST.warn)
 
 
 def on_change(change: int, _level: int, resource: str) -> None:
@@ -119,7 +120,7 @@ def read(output: orthanc.RestOutput, _uri: str, **request: Any) -> None:
     try:
         known = _NODE.read(uid)
     except NodeError as error:
-        orthanc.LogWarning(f"mrclip cannot have series {uid} read again: {error}")
+        _REST.warn(f"mrclip cannot have series {uid} read again: {error}")
         output.SendHttpStatusCode(502)
         return
     if not known:

@@ -102,14 +102,13 @@ class Worker:
         self._keep()
 
     def step(self) -> None:
-        """Look at what changed, then do what is due."""
-        self._take_changes()
-        for task in self.outbox.due(self._now_s())[:_BATCH]:
-            try:
-                self._do(task)
-            except (NodeError, OrthancError) as error:
-                self._failed(task, str(error))
-            self._keep()
+        """Look at what changed, then do what is due, also where Orthanc does not tell what changed."""
+        try:
+            self._take_changes()
+        finally:
+            for task in self.outbox.due(self._now_s())[:_BATCH]:
+                self._attempt(task)
+                self._keep()
 
     def seconds_to_wait(self, longest_s: float) -> float:
         """How long nothing will be due."""
@@ -187,6 +186,17 @@ class Worker:
             self.outbox.add("report", series, due_s=self._now_s())
         elif unwanted(known, self._settings.rules) is None:
             self.outbox.add("forward", series, due_s=due_s)
+
+    def _attempt(self, task: Task) -> None:
+        """Do a task; one that fails waits for its next attempt, and the others go on."""
+        try:
+            self._do(task)
+        except (NodeError, OrthancError) as error:
+            self._failed(task, str(error))
+        except Exception as error:  # noqa: BLE001 - nobody thought of it: the others must go on, and it must be heard
+            reason = f"{type(error).__name__}: {error}"
+            self._orthanc.warn(f"mrclip failed to {task.kind} {task.subject}: {reason}")
+            self._failed(task, reason)
 
     def _do(self, task: Task) -> None:
         if task.job is not None:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from orthanc_plugin.loop import Loop
+from orthanc_plugin.loop import Loop, printable
 from peers import wait_for
 
 
@@ -60,6 +60,31 @@ def test_a_fault_is_said_and_the_loop_goes_on() -> None:
     wait_for(lambda: work.steps == 2)
     loop.stop()
     assert warnings == ["mrclip failed: RuntimeError: broken"]
+
+
+def test_what_is_due_and_fails_is_paused_and_not_tried_without_end() -> None:
+    work, warnings = Work(due_in_s=0), []
+    work.fails = True
+    loop = Loop(work, warn=warnings.append)
+    loop.start()
+    wait_for(lambda: warnings)
+    loop.stop()
+    assert work.steps == 1
+
+
+def test_a_call_that_fails_takes_no_other_with_it() -> None:
+    work, warnings, asked = Work(), [], threading.Event()
+    loop = Loop(work, warn=warnings.append)
+    for call in (lambda: 1 / 0, asked.set):  # both wait already when it looks
+        loop.ask(call)
+    loop.start()
+    assert asked.wait(20)
+    loop.stop()
+    assert warnings == ["mrclip failed: ZeroDivisionError: division by zero"]
+
+
+def test_a_warning_is_what_orthancs_log_takes() -> None:
+    assert printable("BadStatusLine: \7\0\ud800 Übung") == "BadStatusLine: ??? Übung"
 
 
 def test_stopping_before_the_start_is_harmless() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from dicom_node.settings import WebSettings
 from dicom_node.web.accounts import AccountsFile, TokenEntry, new_token
-from http_answers import answering
+from http_answers import answering, saying
 from inference.reading import Answer, Inconsistency
 from orthanc_plugin.node import Node, NodeError
 from orthanc_plugin.routing import Result
@@ -93,3 +93,24 @@ def test_a_node_that_is_not_there(tmp_path: Path) -> None:
 def test_an_answer_that_is_none(status: int, body: bytes, message: str) -> None:
     with answering(status, body) as url, pytest.raises(NodeError, match=message):
         Node(url).series("1.2.3")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.2p1\r\n",
+        b"\x07\0\0\0\0\x04\0\0\0\0\n",  # A-ABORT of a DICOM port (PS3.8 9.3.8)
+        b"x" * 70_000,
+        b"HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_another_port_than_the_nodes_is_no_fault_of_the_plugin(answer: bytes) -> None:
+    with saying(answer) as url, pytest.raises(NodeError) as caught:
+        Node(url).series("1.2.3")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
+
+
+def test_an_address_that_is_none_is_no_fault_of_the_plugin() -> None:
+    with pytest.raises(NodeError, match="nonnumeric port"):
+        Node("http://127.0.0.1:web").series("1.2.3")

@@ -27,7 +27,7 @@ class FakeOrthanc:
         self.stored: list[tuple[str, str]] = []
         self.warnings: list[str] = []
         self.version: dict[str, Any] = {"Version": "1.10.1"}
-        self.refuses = False
+        self.refuses = self.hides_changes = False
 
     def add(self, name: str, *, modality: str = "MR", instances: int = 2, stable: bool = True, **tags: str) -> None:
         self.series[name] = {
@@ -47,6 +47,8 @@ class FakeOrthanc:
         self.values[report_uid] = "instance"
 
     def get(self, path: str) -> Any:
+        if self.hides_changes and path.startswith("/changes"):
+            raise OrthancError(f"GET {path}: refused")
         match path.strip("/").split("/"):
             case ["system"]:
                 return self.version
@@ -109,6 +111,7 @@ class FakeNode:
     def __init__(self) -> None:
         self.known: dict[str, dict[str, Any]] = {}
         self.notified: list[tuple[str, str]] = []
+        self.broken: set[str] = set()  # series at which it does what no node should
         self.away = False
 
     def reads(self, name: str, report: str | None = "2.25.1", **fields: Any) -> None:
@@ -125,6 +128,8 @@ class FakeNode:
 
     def notify(self, orthanc_url: str, series: str) -> None:
         self._answer()
+        if series in self.broken:
+            raise ValueError("nobody thought of it")
         self.notified.append((orthanc_url, series))
 
     def _answer(self) -> None:
@@ -204,6 +209,31 @@ def test_a_refused_request_is_tried_again(scene: Scene) -> None:
     assert scene.tasks[0]["reason"] == "POST: refused"
     scene.orthanc.refuses = False
     scene.step(30)
+    assert scene.orthanc.stored == [("a", "mrclip")]
+
+
+def test_a_fault_in_one_task_is_said_and_paused_and_the_others_go_on() -> None:
+    scene = Scene(Forward="notify")
+    scene.node.broken.add("a")
+    scene.orthanc.add("a")
+    scene.orthanc.add("b")
+    scene.step()
+    assert [series for _, series in scene.node.notified] == ["b"]
+    assert scene.orthanc.warnings == ["mrclip failed to forward a: ValueError: nobody thought of it"]
+    (failed,) = [task for task in scene.tasks if task["subject"] == "a"]
+    assert (failed["attempts"], failed["reason"]) == (1, "ValueError: nobody thought of it")
+    scene.step(30)
+    (failed,) = [task for task in scene.tasks if task["subject"] == "a"]
+    assert (failed["attempts"], failed["due_s"] - scene.now.timestamp()) == (2, 60), "pauses double"
+
+
+def test_tasks_are_done_where_orthanc_does_not_tell_what_changed(scene: Scene) -> None:
+    scene.orthanc.refuses = True
+    scene.orthanc.add("a")
+    scene.step()
+    scene.orthanc.refuses, scene.orthanc.hides_changes = False, True
+    with pytest.raises(OrthancError):
+        scene.step(30)
     assert scene.orthanc.stored == [("a", "mrclip")]
 
 

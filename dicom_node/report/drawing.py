@@ -105,7 +105,8 @@ def _head(sheet: _Sheet, reading: SeriesReading, stack: StackReading, view: Stac
     sheet.write(WIDTH_PX - _MARGIN_PX, verdict, size=30, colour=_ERROR if flagged else _SOFT, anchor="ra")
     sheet.y += 44
     count = len(reading.stacks)
-    words = [f"Stack {stack.index + 1} of {count}", f"{stack.slices} slice{'' if stack.slices == 1 else 's'}"]
+    words = [f"Stack {stack.index}", f"{count} stack{'' if count == 1 else 's'} in all"]
+    words += [f"{stack.slices} slice{'' if stack.slices == 1 else 's'}"]
     words += [] if stack.plane is None else [stack.plane]
     words += [f"{name} {value}" for name, value in view.selector]
     words += [f"score {number(stack.inconsistency.score)}"]

@@ -135,6 +135,16 @@ def test_a_picture_shows_slices_bars_and_the_alarm() -> None:
     assert (pixels(read_stack(inconsistency=FLAGGED)) == red).all(axis=2).any()
 
 
+def test_a_stack_has_the_number_that_report_page_and_json_give_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(drawing, "_plain", lambda text: written.append(text) or text)
+    images = series(2)
+    stacks = [read_stack(images, index=index) for index in range(2)]
+    made(images, stacks, wanted=Companions(secondary_capture=True))
+    said = [text.split(" · ")[:2] for text in written if text.startswith("Stack")]
+    assert said == [["Stack 0", "2 stacks in all"], ["Stack 1", "2 stacks in all"]]
+
+
 @pytest.mark.parametrize(
     "stack",
     [

@@ -290,6 +290,42 @@ def test_one_patient_is_refused_with_the_way_out(tmp_path: Path) -> None:
         preprocess(tmp_path / "in", tmp_path / "out", PreprocessSpec())
 
 
+def ixi(folder: Path, **extra: Any) -> Path:
+    """Folders that are contrasts, as IXI has them: six people in three of them."""
+    for person in range(6):
+        for contrast in ("T1", "T2", "PD"):
+            path = folder / f"IXI-{contrast}/IXI{person:03d}-Guys-{contrast}.nii.gz"
+            write_nifti(path, head(seed=person), sidecar={**SIDECAR, "PatientID": f"P{person}", **extra})
+    return folder
+
+
+def test_folders_of_contrasts_are_no_patients(tmp_path: Path) -> None:
+    summary = preprocess(ixi(tmp_path / "in"), tmp_path / "out", PreprocessSpec(size_px=48, slices=2))
+    assert sum(summary.patients.values()) == 6
+    groups = [{row.group for row in read_rows(tmp_path / f"out/{part}.csv")} for part in ("train", "val", "test")]
+    assert all(groups)
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 6
+    assert not any("P3" in path.read_text() for path in (tmp_path / "out").rglob("*.[cj]s*"))
+
+
+def test_nifti_and_dicom_of_one_patient_id_are_one_patient(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "in/a.nii.gz", head(), sidecar={**SIDECAR, "PatientID": "P1"})
+    dicom_factory.write_series(dicom_factory.series(6, PatientID="P1"), tmp_path / "in/b")
+    preprocess(tmp_path / "in", tmp_path / "out", PreprocessSpec(**ONE_PART))
+    rows = read_rows(tmp_path / "out/train.csv")
+    assert (len({row.volume for row in rows}), len({row.group for row in rows})) == (2, 1)
+
+
+def test_a_patient_that_nothing_names_is_split_by_volume_or_not_at_all(tmp_path: Path) -> None:
+    source = ixi(tmp_path / "in", PatientID="")
+    write_nifti(source / "IXI-PD/0.nii.gz", head())  # without a sidecar: to be left out, not to be refused
+    with pytest.raises(RefusedError, match=r"IXI000-Guys-PD\.nii\.gz: its sidecar has no PatientID .*split_by=volume"):
+        preprocess(source, tmp_path / "out", PreprocessSpec(size_px=48, slices=2))
+    assert not (tmp_path / "out/slices").exists(), "no time is spent on it"
+    summary = preprocess(source, tmp_path / "out", PreprocessSpec(size_px=48, slices=2, split_by="volume"))
+    assert (summary.volumes, summary.broken) == (18, 1)
+
+
 def test_dicom_patients_are_digests(tmp_path: Path) -> None:
     dicom_factory.write_series(dicom_factory.series(6, PatientID="12345678", seed=1), tmp_path / "in/a")
     dicom_factory.write_series(dicom_factory.series(6, PatientID="12345678", seed=2), tmp_path / "in/b")

@@ -24,7 +24,10 @@ class Task(Protocol):
     @property
     def label(self) -> str: ...
     @property
-    def group(self) -> str: ...
+    def group(self) -> str | None:
+        """The patient; None where nothing says who it is."""
+        ...
+
     def state(self) -> str:
         """Another text once the source has changed."""
         ...
@@ -37,7 +40,7 @@ class Converted:
     """A volume whose pictures are on disk."""
 
     name: str
-    group: str
+    group: str | None
     caption: Caption
     pictures: tuple[str, ...]  # paths below the output folder
 

@@ -14,7 +14,7 @@ from inference.sources import Instance, find, group, load
 from inference.stacks import Stack, choose, split
 from training.errors import VolumeError
 from training.preprocess.spec import PreprocessSpec
-from training.preprocess.volume import Volume
+from training.preprocess.volume import Volume, patient_group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,4 +78,4 @@ def _patient(instance: Instance) -> str:
     """A digest of Patient ID (0010,0020), or of the study where there is none: no identity leaves the source."""
     dataset = instance.dataset()
     patient = str(dataset.get("PatientID") or "").strip() or instance.study_instance_uid
-    return hashlib.sha256(patient.encode()).hexdigest()[:16]
+    return patient_group(patient)

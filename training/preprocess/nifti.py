@@ -17,9 +17,9 @@ from inference.claims import claim
 from inference.geometry import Plane, nearest_plane
 from inference.labels import UNKNOWN
 from training.errors import VolumeError
-from training.preprocess.sidecar import header, read_sidecar
+from training.preprocess.sidecar import header, patient_id, read_sidecar
 from training.preprocess.spec import PreprocessSpec
-from training.preprocess.volume import Volume, spread
+from training.preprocess.volume import Volume, patient_group, spread
 
 _SUFFIXES: Final = (".nii.gz", ".nii")
 _PLANES: Final[tuple[Plane, ...]] = ("sagittal", "coronal", "axial")  # whose slices lie along axis 0, 1, 2 of L, P, S
@@ -33,7 +33,18 @@ class NiftiTask:
 
     path: Path
     label: str  # the path below the source, for messages
-    group: str
+
+    @property
+    def group(self) -> str | None:
+        """Who it is: the `sub-` entity of BIDS, else a digest of the sidecar's PatientID; None where neither says it.
+
+        Folders do not say it: they may be contrasts. VolumeError where the sidecar cannot be read.
+        """
+        for part in Path(self.label).parts:
+            if part.startswith("sub-"):
+                return part.split("_")[0]
+        patient = patient_id(read_sidecar(self._sidecar))
+        return None if patient is None else patient_group(patient)
 
     @property
     def _sidecar(self) -> Path:
@@ -70,15 +81,7 @@ def find_nifti(source: Path) -> Iterator[NiftiTask]:
     for path in sorted(source.rglob("*")):
         if path.name.endswith(_SUFFIXES) and not path.name.startswith(".") and path.is_file():
             label = path.relative_to(source).as_posix()
-            yield NiftiTask(path=path, label=label, group=_subject(path.relative_to(source)))
-
-
-def _subject(path: Path) -> str:
-    """Who it is: the `sub-` entity of BIDS, else the first folder, else the file itself."""
-    for part in path.parts:
-        if part.startswith("sub-"):
-            return part.split("_")[0]
-    return path.parts[0] if len(path.parts) > 1 else _without_suffix(path).name
+            yield NiftiTask(path=path, label=label)
 
 
 def _without_suffix(path: Path) -> Path:

@@ -7,6 +7,7 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from inference.reasons import Refused
 from training.data.labels import LabelMap, label_map, scheme
 from training.data.rows import SliceRow, write_rows
 from training.data.split import PARTS, Part, split
-from training.errors import RefusedError
+from training.errors import RefusedError, VolumeError
 from training.files import write_json
 from training.preprocess.convert import Broken, Converted, Outcome, Task, convert
 from training.preprocess.dicom import find_dicom
@@ -52,6 +53,8 @@ def preprocess(source: Path, out: Path, spec: PreprocessSpec, *, seed: int = 0, 
     if not source.exists():
         raise RefusedError(f"{source} does not exist")
     tasks, broken = _find(source)
+    if spec.parts_patients:
+        _check_patients(source, tasks)
     converted: list[Converted] = []
     for outcome in progress(_run(tasks, spec, out, workers), total=len(tasks), what="volumes"):
         (converted if isinstance(outcome, Converted) else broken).append(outcome)  # pyright: ignore[reportArgumentType]
@@ -77,6 +80,18 @@ def _find(source: Path) -> tuple[list[Task], list[Broken]]:
     return tasks, broken
 
 
+def _check_patients(source: Path, tasks: Iterable[Task]) -> None:
+    """RefusedError names the first volume of which nothing says whose it is; broken ones are left out later."""
+    for task in tasks:
+        with suppress(VolumeError):
+            if task.group is None:
+                raise RefusedError(
+                    f"{source / task.label}: its sidecar has no PatientID and no part of its path begins with sub-; a "
+                    "split by patient needs one of them. Without: preprocess.split_by=volume, with slices of one "
+                    "patient in several parts"
+                )
+
+
 def _run(tasks: Sequence[Task], spec: PreprocessSpec, out: Path, workers: int) -> Iterator[Outcome]:
     if workers <= 1:
         yield from (convert(task, spec, out) for task in tasks)
@@ -92,7 +107,7 @@ def _write(out: Path, volumes: Sequence[Converted], broken: int, spec: Preproces
     labels = label_map((volume.caption for volume in volumes), scheme(spec.labels))
     labels.write(out / LABELS)
     shares: dict[Part, float] = {"train": spec.train_share, "val": spec.val_share, "test": spec.test_share}
-    units = {volume.name: volume.group if spec.split_by == "patient" else volume.name for volume in volumes}
+    units = {volume.name: _group(volume) if spec.split_by == "patient" else volume.name for volume in volumes}
     parts = split(units, shares, seed=seed)
     rows: dict[Part, list[SliceRow]] = {part: [] for part in PARTS}
     for volume in volumes:
@@ -112,6 +127,11 @@ def _write(out: Path, volumes: Sequence[Converted], broken: int, spec: Preproces
     return summary
 
 
+def _group(volume: Converted) -> str:
+    """The patient, or the volume itself where nobody is known and none is to be kept apart."""
+    return volume.name if volume.group is None else volume.group
+
+
 def _rows(volume: Converted, labels: LabelMap, spec: PreprocessSpec) -> Iterator[SliceRow]:
     for picture in volume.pictures:
         yield SliceRow(
@@ -119,7 +139,7 @@ def _rows(volume: Converted, labels: LabelMap, spec: PreprocessSpec) -> Iterator
             text=text(volume.caption, spec.template),
             label=labels.number(volume.caption),
             volume=volume.name,
-            group=volume.group,
+            group=_group(volume),
             caption=volume.caption,
         )
 

@@ -64,6 +64,11 @@ def header(sidecar: dict[str, Any], *, identity: str) -> FrameHeader:
     )
 
 
+def patient_id(sidecar: dict[str, Any]) -> str | None:
+    """PatientID, which dcm2niix writes where it is told not to anonymise (`-ba n`)."""
+    return str(sidecar.get("PatientID") or "").strip() or None
+
+
 class _Numbers:
     def __init__(self, sidecar: dict[str, Any]) -> None:
         self._sidecar = sidecar

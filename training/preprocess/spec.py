@@ -35,6 +35,12 @@ class PreprocessSpec:
             )
 
     @property
+    def parts_patients(self) -> bool:
+        """Whether patients are kept apart: one part alone keeps nobody apart."""
+        shares = (self.train_share, self.val_share, self.test_share)
+        return self.split_by == "patient" and sum(share > 0 for share in shares) > 1
+
+    @property
     def pixels(self) -> PixelSpec:
         """How the slices on disk are prepared."""
         return PixelSpec(size_px=self.size_px, low_percentile=self.low_percentile, high_percentile=self.high_percentile)

@@ -141,6 +141,37 @@ def test_a_swap_of_equal_parameters_is_no_corruption() -> None:
     assert by_name("swap-description").apply(flat("t2-tse"), np.random.default_rng(0), flat("t2-tse")) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "turned"), [("ep2d_diff_TRACEW", None), (None, None), ("t2_tse_tra", "t2_tse_sag"), ("Sag PD", "Cor PD")]
+)
+def test_a_description_without_a_plane_is_left_as_it_is(text: str | None, turned: str | None) -> None:
+    series = flat("t2-tse")
+    for dataset in series:
+        dataset.ProtocolName = "Brain routine"
+        del dataset.SeriesDescription
+        if text is not None:
+            dataset.SeriesDescription = text
+    after = by_name("other-plane").apply(series, np.random.default_rng(0))
+    assert (None if after is None else after[0].SeriesDescription) == turned
+    silent = [Dataset()]
+    assert by_name("swap-description").apply(series, np.random.default_rng(0), silent) is None
+
+
+@pytest.mark.parametrize("make", [flat, multi_frame])
+def test_fat_suppression_is_claimed_where_the_header_has_none(make: Make) -> None:
+    change, rng = by_name("claim-fat-suppression"), np.random.default_rng(0)
+    after = change.apply(make("t2-tse"), rng)
+    assert after is not None
+    assert claim(header(after)).fat_suppressed is True
+    assert change.apply(make("stir"), rng) is None
+    for keyword, value in (("SeriesDescription", "T1 SPAIR"), ("ImageType", ["DERIVED", "PRIMARY", "DIXON", "WATER"])):
+        series = flat("t1-vibe")
+        for dataset in series:
+            dataset.ScanOptions, dataset.SeriesDescription = "", "T1 dyn"
+            setattr(dataset, keyword, value)
+        assert change.apply(series, rng) is None
+
+
 @pytest.mark.parametrize("name", [c.name for c in CORRUPTIONS if c.grade == "harmless"])
 def test_rules_stay_silent_on_what_is_harmless(name: str) -> None:
     for family in ("t2-flair", "t1-se", "t1-mprage", "dwi-trace", "adc"):

@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from pydicom.dataset import Dataset
 
+from inference.claims import claim
+from inference.header import frame_headers
 from training.simulate.dicom.access import (
     TIMING,
     copy_acquisition,
@@ -142,8 +144,12 @@ def described(*texts: str) -> Change:
 
 
 def claiming_fat_suppression(dataset: Dataset) -> None:
-    """The description says that fat is suppressed, and no option of the scan did it."""
-    if "FS" not in words(dataset, "ScanOptions") and "FAT" not in words(dataset, "SpectrallySelectedSuppression"):
+    """The description says that fat is suppressed where nothing else of the header does.
+
+    It may be true all the same: of a Dixon water image many scanners write nothing.
+    """
+    water = "WATER" in (*words(dataset, "ImageType"), *words(dataset, "SpectrallySelectedExcitation"))
+    if not (water or claim(frame_headers(dataset)[0]).fat_suppressed):
         rename(dataset, f"{description(dataset)} fat sat".strip())
 
 
@@ -151,7 +157,9 @@ def other_plane(dataset: Dataset) -> None:
     """The description names another plane than the geometry."""
     text = description(dataset)
     joint = "_" if "_" in text else " "
-    rename(dataset, joint.join(_TURNED.get(part, part) for part in text.split(joint)))
+    turned = joint.join(_TURNED.get(part, part) for part in text.split(joint))
+    if turned != text:
+        rename(dataset, turned)
 
 
 def borrowed(*keywords: str) -> Borrow:
@@ -181,9 +189,14 @@ def _differ(one: list[float], two: list[float]) -> bool:
 
 
 def borrowed_description(source: Dataset) -> Edit:
-    """The description of another series, where it has one."""
+    """The description of another series, where it has one that is not one's own."""
     text = description(source)
-    return lambda dataset: rename(dataset, text or description(dataset))
+
+    def edit(dataset: Dataset) -> None:
+        if text not in ("", description(dataset)):
+            rename(dataset, text)
+
+    return edit
 
 
 def borrowed_header(source: Dataset) -> Edit:

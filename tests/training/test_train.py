@@ -186,6 +186,8 @@ def test_average_by_hand() -> None:
         ("optimiser.learning_rate=1e-5", "optimiser.learning_rate was 0.002 and is 1e-05"),
         ("model.embed_dim=8", "model.embed_dim was 16 and is 8"),
         ("seed=5", "seed was 0 and is 5"),
+        ("~model.image.overrides.patch_size", r"model\.image\.overrides\.patch_size was 2 and is not set"),
+        ("+model.image.overrides.ls_init_value=0.1", r"model\.image\.overrides\.ls_init_value was not set and is 0\.1"),
     ],
 )
 def test_another_recipe_is_refused_before_it_costs_time(

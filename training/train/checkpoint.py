@@ -112,13 +112,14 @@ def check_same_recipe(path: Path, stored: Recipe, wanted: Recipe) -> None:
         "data.workers",
     }
     old, new = _flat(asdict(stored)), _flat(asdict(wanted))
-    changed = [key for key in new if new[key] != old.get(key) and key not in free and not key.startswith("preprocess.")]
-    if changed:
-        key = changed[0]
-        raise RefusedError(
-            f"{path}: cannot be resumed with another recipe: {key} was {old.get(key)!r} and is {new[key]!r}; "
-            "take another folder or the same recipe"
-        )
+    for key in {**new, **old}:  # one of model.image.overrides may be in either alone
+        same = key in old and key in new and old[key] == new[key]
+        if not same and key not in free and not key.startswith("preprocess."):
+            before, now = (repr(one[key]) if key in one else "not set" for one in (old, new))
+            raise RefusedError(
+                f"{path}: cannot be resumed with another recipe: {key} was {before} and is {now}; "
+                "take another folder or the same recipe"
+            )
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -61,11 +61,9 @@ def command(  # noqa: PLR0913 - one argument an option
         precision=precision,
         torchscript=torchscript,
     )
-    rows = [] if captions is None else read_rows(captions)
+    known = None if captions is None else [row.caption for row in read_rows(captions)]
     try:
-        exported = import_checkpoint(
-            checkpoint, out, about, captions=[row.caption for row in rows], quick_gelu=quick_gelu
-        )
+        exported = import_checkpoint(checkpoint, out, about, captions=known, quick_gelu=quick_gelu)
     except FileExistsError as error:
         raise RefusedError(f"{out} exists; a bundle is never written to again") from error
     click.echo(f"{out}: {exported.bundle.sha256}")

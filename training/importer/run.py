@@ -40,12 +40,13 @@ def load_foreign(path: Path, *, quick_gelu: bool = False) -> Trained:
 
 
 def import_checkpoint(
-    path: Path, out: Path, about: About, *, captions: Sequence[Caption] = (), quick_gelu: bool = False
+    path: Path, out: Path, about: About, *, captions: Sequence[Caption] | None = None, quick_gelu: bool = False
 ) -> Exported:
-    """Write the bundle of a checkpoint; without `captions` its label grid holds typical protocols of the brain."""
+    """Write the bundle of a checkpoint; its label grid holds `captions`, or typical protocols of the brain for None."""
     trained = load_foreign(path, quick_gelu=quick_gelu)
     images = phantom_images(trained.recipe.pixels)
-    return export(trained, out, about, captions=captions or typical_captions(), images=images)
+    known = typical_captions() if captions is None else captions
+    return export(trained, out, about, captions=known, images=images)
 
 
 def typical_captions() -> list[Caption]:

@@ -11,7 +11,9 @@ from training.errors import RefusedError
 from training.models.spec import ImageTowerSpec, MetadataTowerSpec, ModelSpec
 from training.models.text import VOCABULARY_SIZE
 
-_HEAD_WIDTH: Final = 64  # of every CLIP transformer
+# Attention heads are 64 wide but in the largest towers of open_clip (ViT-H, -g, -bigG, -e); no weight shows it.
+_HEAD_WIDTH: Final = 64
+_WIDER_HEADS: Final = {1280: 80, 1408: 88, 1664: 104, 1792: 112}  # by the width of the image tower
 _IMAGE_STEM: Final = "visual.conv1.weight"
 
 
@@ -37,7 +39,7 @@ class Architecture:
             "width": self.image_width,
             "layers": self.image_layers,
             "patch_size": self.patch_px,
-            "head_width": _HEAD_WIDTH,
+            "head_width": image_head_width(self.image_width),
         }
         return ModelSpec(
             embed_dim=self.embed_dim,
@@ -79,20 +81,32 @@ def architecture(weights: Mapping[str, Tensor], path: Path, *, quick_gelu: bool)
         raise RefusedError(
             f"{path}: token_embedding.weight knows {tokens.shape[0]} tokens; CLIP's tokenizer {VOCABULARY_SIZE}"
         )
+    image_width, text_width = int(stem.shape[0]), int(tokens.shape[1])
+    for name, width, head in (
+        (_IMAGE_STEM, image_width, image_head_width(image_width)),
+        ("token_embedding.weight", text_width, _HEAD_WIDTH),
+    ):
+        if width % head:
+            raise RefusedError(f"{path}: {name} is {width} wide; must be a multiple of {head}, the width of a head")
     patch = int(stem.shape[2])
     return Architecture(
         embed_dim=int(_weight(weights, "text_projection", path).shape[1]),
         channels=int(stem.shape[1]),
         size_px=grid * patch,
         patch_px=patch,
-        image_width=int(stem.shape[0]),
+        image_width=image_width,
         image_layers=_layers(weights, "visual.transformer.resblocks."),
         context_length=int(_weight(weights, "positional_embedding", path).shape[0]),
-        text_width=int(tokens.shape[1]),
+        text_width=text_width,
         text_layers=_layers(weights, "transformer.resblocks."),
         quick_gelu=quick_gelu,
         has_bias="logit_bias" in weights,
     )
+
+
+def image_head_width(width: int) -> int:
+    """How wide an attention head is in an image tower of open_clip of that width."""
+    return _WIDER_HEADS.get(width, _HEAD_WIDTH)
 
 
 def _weight(weights: Mapping[str, Tensor], name: str, path: Path) -> Tensor:

@@ -26,6 +26,7 @@ def stop_event() -> threading.Event:
 
 
 def _listen(heard: socket.socket, stop: threading.Event) -> None:
-    while heard.recv(1)[0] not in _ASKS:
-        continue
-    stop.set()
+    # For good: a second signal would find nobody to take it in, and Python would complain of the broken pipe.
+    while True:
+        if heard.recv(1)[0] in _ASKS:
+            stop.set()

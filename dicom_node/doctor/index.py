@@ -25,7 +25,8 @@ def check_ledger(settings: Settings, now: datetime) -> Iterator[Check]:
     try:
         engine = open_engine(settings.database_url, busy_timeout_s=_WAIT_S)
     except SettingsError as error:
-        yield broken("ledger", str(error), "Correct ledger.database_url; docs/operating.md has examples.")
+        advice = "Install what is missing, or correct ledger.database_url; docs/operating.md has examples."
+        yield broken("ledger", str(error), advice)
         return
     try:
         # Looking with SQLite would make a file that is not there.

@@ -20,7 +20,7 @@ _READ_ONLY: Final = "mrclip_read_only"
 def open_engine(url: str, *, busy_timeout_s: float = 30) -> Engine:
     """An engine for `url`: sqlite:///file or postgresql://…; a writer that waits longer than the timeout fails.
 
-    Raises SettingsError for any other database.
+    Raises SettingsError for any other database, and for PostgreSQL without the extra `postgres`.
     """
     try:
         parsed = make_url(url)
@@ -127,8 +127,12 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _postgresql(url: URL, busy_timeout_s: float) -> Engine:
-    return create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        pool_pre_ping=True,
-        connect_args={"options": f"-c lock_timeout={int(busy_timeout_s * 1000)}"},
-    )
+    try:
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            connect_args={"options": f"-c lock_timeout={int(busy_timeout_s * 1000)}"},
+        )
+    except ImportError:  # also where it is there without the library of PostgreSQL
+        message = "ledger.database_url: psycopg is not installed; pip install 'mrclip[postgres]'"
+        raise SettingsError(message) from None

@@ -1,5 +1,6 @@
 """What the ledger promises, on SQLite and on PostgreSQL."""
 
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -369,6 +370,13 @@ def test_a_locked_database_is_an_error_that_can_be_retried(tmp_path: Path):
 def test_another_database_is_refused_by_the_name_of_its_key(url: str):
     with pytest.raises(SettingsError, match=r"ledger\.database_url"):
         open_engine(url)
+
+
+def test_postgresql_without_its_extra_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(SettingsError) as caught:
+        open_engine("postgresql://mrclip:SECRET@db/mrclip")
+    assert str(caught.value) == "ledger.database_url: psycopg is not installed; pip install 'mrclip[postgres]'"
 
 
 def test_no_question_of_a_running_node_scans_a_table(tmp_path: Path):

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from training.errors import TrainingError
+from training.errors import RefusedError, TrainingError
 from training.logs import configure
 
 COMMANDS: Final = {
@@ -22,6 +22,8 @@ COMMANDS: Final = {
     "benchmark": ("training.benchmark.command", "Measure a bundle on series with known truth."),
 }
 
+_OURS: Final = frozenset({"inference", "training"})  # one of these that is missing is a fault, not an extra
+
 
 class Lazy(click.Group):
     """A group that knows its commands by name and imports one only to run it or to show its help."""
@@ -32,7 +34,13 @@ class Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        found = importlib.import_module(COMMANDS[cmd_name][0]).command
+        try:
+            found = importlib.import_module(COMMANDS[cmd_name][0]).command
+        except ModuleNotFoundError as error:
+            missing = str(error.name).partition(".")[0]
+            if missing in _OURS:
+                raise
+            raise RefusedError(f"{missing} is not installed; pip install 'mrclip[training]'") from None
         if not isinstance(found, click.Command):
             raise TypeError(f"{COMMANDS[cmd_name][0]}.command is no click command")
         return found

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -110,6 +111,19 @@ def test_the_list_of_commands_imports_none_of_them(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(commands.importlib, "import_module", lambda name: pytest.fail(f"imported {name}"))
     done = run("--help")
     assert all(name in done.output for name in COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [("train", "--help"), ("train", ".", "run")])
+def test_without_its_extra_a_command_says_what_to_install(
+    arguments: Sequence[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "training.train.command", raising=False)
+    monkeypatch.setitem(sys.modules, "hydra", None)
+    monkeypatch.setattr("sys.argv", ["mrclip-train", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        commands.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "mrclip-train: hydra is not installed; pip install 'mrclip[training]'\n"
 
 
 @pytest.mark.parametrize(

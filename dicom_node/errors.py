@@ -55,9 +55,3 @@ class SopClassNotSupportedError(RefusedInstanceError):
     """The request names a SOP class that its presentation context does not (PS3.7 C.4.2: 0122)."""
 
     status = 0x0122
-
-
-class NotAuthorisedError(RefusedInstanceError):
-    """The peer may not do this (PS3.7 C.4.1: 0124)."""
-
-    status = 0x0124

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
@@ -55,3 +56,23 @@ def test_the_readme_counts_the_rules_right() -> None:
 def test_the_readme_starts_the_node_with_its_own_settings_file() -> None:
     command = [*MRCLIP, "check-config", "--config", str(ROOT / "configs" / "node.yaml")]
     assert "port: 11112" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def named(room: str) -> list[str]:
+    """The modules and folders that the map names for a room: in the first column of its table, or where it has none in
+    its text. `x` (`_a`) means x and x_a too, `x*` all that begin so."""
+    (section,) = re.findall(rf"^## {room}:(.*?)(?=^## |\Z)", (ROOT / "ARCHITECTURE.md").read_text(), re.DOTALL | re.M)
+    cells: list[str] = re.findall(r"^\| (`.*?) \|", section, re.M) or [section]
+    names, base = list[str](), ""
+    for name in (name for cell in cells for name in re.findall(r"`([^`\n]+)`", cell)):
+        base = base if name.startswith("_") else name.rstrip("/")
+        names.append(base + name if name.startswith("_") else base)
+    return names
+
+
+@pytest.mark.parametrize("room", ["inference", "dicom_node", "orthanc_plugin", "training"])
+def test_the_map_names_every_module_of_a_room(room: str) -> None:
+    modules = {path.stem for path in (ROOT / room).glob("*.py") if not path.stem.startswith("__")}
+    packages = {path.parent.name for path in (ROOT / room).glob("*/__init__.py")}
+    patterns = named(room)
+    assert [one for one in sorted(modules | packages) if not any(fnmatch(one, name) for name in patterns)] == []

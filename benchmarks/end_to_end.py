@@ -40,6 +40,7 @@ from read_folder import parts
 from serving import Served, opened, serve, write_settings
 
 BURST, SINGLE, SLICES = 40, 16, 24
+FEWEST_SINGLE, FEWEST_BURST = 3, 2  # a percentile needs two, and the first single one warms up
 FIGURES = Path(__file__).with_name("figures") / "end_to_end.json"
 TIMES = """
 SELECT s.last_at, r.created_at, r.finished_at, d.delivered_at FROM deliveries d
@@ -98,6 +99,9 @@ class Measured:
 
 def main(single: int, burst: int) -> None:
     """Print the section."""
+    for name, given, fewest in (("SINGLE", single, FEWEST_SINGLE), ("BURST", burst, FEWEST_BURST)):
+        if given < fewest:
+            sys.exit(f"{name} is {given}; must be at least {fewest}")
     with TemporaryDirectory() as name:
         folder = Path(name)
         bundle = atto_bundle.write(folder / "bundle")

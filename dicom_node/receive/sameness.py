@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import correct_ambiguous_vr, write_data_element
 from pydicom.tag import BaseTag
@@ -32,7 +33,7 @@ _IMPLICIT_HEADER_BYTES: Final = 8
 # A warning is raised only where warnings are errors.
 _UNREADABLE: Final = (
     ValueError, TypeError, AttributeError, KeyError, NotImplementedError, OverflowError, RecursionError, EOFError,
-    struct.error, OSError, ParseError, PixelError, Warning,
+    struct.error, BytesLengthException, OSError, ParseError, PixelError, Warning,
 )  # fmt: skip
 
 

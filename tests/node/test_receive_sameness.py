@@ -139,6 +139,15 @@ def test_what_cannot_be_decoded_is_not_the_same(tmp_path: Path):
     assert not same_data_set(file, b"no DICOM")
 
 
+def test_a_value_of_a_length_that_its_vr_cannot_have_is_not_the_same(tmp_path: Path):
+    file = file_of(rich(), ExplicitVRLittleEndian, tmp_path / "1")
+    rows = b"\x28\x00\x10\x00US"
+    begin = file.index(rows + b"\x02\x00") + len(rows)
+    assert not same_data_set(
+        file, file[:begin] + b"\x03\x00" + file[begin + 2 : begin + 4] + b"\x00" + file[begin + 4 :]
+    )
+
+
 def associated(port: int, syntax: Any) -> Any:
     entity = AE(ae_title="SENDER")
     association = entity.associate("127.0.0.1", port, [build_context(MRImageStorage, syntax)], ae_title="MRCLIP")

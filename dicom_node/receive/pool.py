@@ -133,7 +133,11 @@ class ScpPool:
         process.thread.start()
 
     def _take(self, link: socket.socket, address: tuple[str, int]) -> None:
-        """Admit a connection and hand it on."""
+        """Admit a connection and hand it on.
+
+        A connection belongs to whoever takes it out of `connections` of its process: here where it cannot be handed
+        on, or the thread that hears the process, which drops what a process that has ended leaves.
+        """
         connection = Connection(link, address[0], number=next(self._numbers))
         if not self._connections.admit(connection):
             log.warning("too many connections", extra={"address": connection.host})
@@ -141,12 +145,13 @@ class ScpPool:
             link.close()
             return
         give_up_at = time.monotonic() + self._settings.scp.acse_timeout_s
-        while (process := self._free(give_up_at)) is not None:
+        while time.monotonic() < give_up_at and (process := self._free(give_up_at)) is not None:
             process.connections[connection.number] = connection
             words = ("connection", connection.number, address[0], address[1])
             if process.channel.say(*words, descriptor=link.fileno()):
                 return
-            process.connections.pop(connection.number, None)
+            if process.connections.pop(connection.number, None) is None:
+                return  # the process has ended, and the connection was dropped with it
         log.warning("nobody serves", extra={"address": connection.host})
         self._connections.leave(connection)
         link.close()
@@ -208,7 +213,8 @@ class ScpPool:
             self._changed.notify_all()
         for association in process.sending:  # cut off: what they sent is not hurried
             self._senders.ended((process.number, association))
-        for connection in list(process.connections.values()):
+        while process.connections:
+            _, connection = process.connections.popitem()
             self._drop(connection)
         if self._stopping.is_set():
             return

@@ -231,6 +231,30 @@ def test_a_process_that_is_killed_is_replaced_and_loses_nothing(start: Start, as
         assert link.send_c_store(image).Status == 0x0000
 
 
+def test_a_process_that_ends_while_it_is_given_a_connection_keeps_nobody_out(
+    start: Start, associate: Any, monkeypatch: pytest.MonkeyPatch
+):
+    node = start(acse_timeout_s=5)
+    victim = node.pool._processes[0]
+    say = victim.channel.say
+
+    def too_late(*words: Any, descriptor: int | None = None) -> bool:
+        if words[0] == "connection":
+            given = victim.connections[words[1]]
+            victim.popen.kill()
+            wait_for(lambda: given.link.fileno() == -1, what="the connection being dropped with its process")
+        return say(*words, descriptor=descriptor)
+
+    monkeypatch.setattr(victim.channel, "say", too_late)
+    with socket.create_connection(("127.0.0.1", node.port), timeout=20) as cut_off:
+        assert cut_off.recv(1) == b"\x07"  # an abort
+        link = associate(node.port)
+    assert link.is_established
+    (image,) = images(1)
+    assert link.send_c_store(image).Status == 0x0000
+    assert not victim.connections
+
+
 def test_they_end_when_the_one_that_accepts_is_killed(tmp_path: Path):
     command = [sys.executable, str(Path(__file__).with_name("receiving_process.py")), str(tmp_path), "2"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

@@ -94,6 +94,16 @@ def write_sealed(name: str, chunks: Sequence[bytes | memoryview]) -> str | None:
     return part
 
 
+def read_whole(path: Path) -> memoryview:
+    """All of a file. Raises FileNotFoundError where there is none, OutOfResourcesError where it cannot be read."""
+    try:
+        return memoryview(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _refusal(error, path, "read") from error
+
+
 def settle(folder: Path, parts: Iterable[str]) -> None:
     """Sync the names in `folder`; then files that were written there have no need of those of their `parts`.
 
@@ -228,8 +238,8 @@ def _translated(path: Path) -> Generator[None]:
         raise _refusal(error, path) from error
 
 
-def _refusal(error: OSError, path: Path) -> OutOfResourcesError:
+def _refusal(error: OSError, path: Path, what: str = "written") -> OutOfResourcesError:
     name = errno.errorcode.get(error.errno or 0, "OSError")
     if error.errno in _FULL:
         return SpoolFullError(f"the disk of {path.parent.name}/ is full ({name})")
-    return OutOfResourcesError(f"{path.parent.name}/ cannot be written ({name})")
+    return OutOfResourcesError(f"{path.parent.name}/ cannot be {what} ({name})")

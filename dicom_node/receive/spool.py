@@ -25,10 +25,17 @@ from pydicom import Dataset
 
 from dicom_node.errors import NodeError, SpoolFullError
 from dicom_node.ledger.records import FiledReport, Job, Outcome, Profile, ReportRow, Review
-from dicom_node.receive.files import make_folder, move_whole, remove_parts, settle, write_sealed, write_whole
+from dicom_node.receive.files import (
+    make_folder,
+    move_whole,
+    read_whole,
+    remove_parts,
+    settle,
+    write_sealed,
+    write_whole,
+)
 from dicom_node.receive.part10 import file_meta, read_file_meta
 from dicom_node.receive.sameness import same_data_set
-from inference.atomic import sync_folder
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 
 log = logging.getLogger(__name__)
@@ -122,8 +129,12 @@ class Spool:
         if not os.path.exists(name) and self._write(name, chunks):  # noqa: PTH110
             return StoredInstance(name=name, arrival="stored")
         path = Path(name)
-        if _same_data_set(path, meta, instance.data_set):
-            sync_folder(path.parent)  # whoever stored it may not have come so far yet
+        try:
+            same = _same_data_set(path, meta, instance.data_set)
+        except FileNotFoundError:  # retention took its series away just now: once more
+            return self.store(instance)
+        if same:
+            settle(path.parent, ())  # whoever stored it may not have come so far yet
             return StoredInstance(name=name, arrival="duplicate")
         aside = self.conflict_path(instance.sop_instance_uid, instance.data_set)
         write_whole(aside, chunks, replace=False)
@@ -146,7 +157,7 @@ class Spool:
         """
         path = self.instance_path(series, instance)
         try:
-            file = memoryview(path.read_bytes())
+            file = read_whole(path)
         except FileNotFoundError:  # somebody else did it
             return
         move_whole(path, self.conflict_path(instance, file[read_file_meta(file).data_set_offset :]))
@@ -260,7 +271,7 @@ class Spool:
         """Give a part that is whole its name; whether it has it, or another file that says the same."""
         try:
             if path.exists() and not path.samefile(part):
-                file = memoryview(part.read_bytes())
+                file = read_whole(part)
                 begin = read_file_meta(file).data_set_offset
                 if not _same_data_set(path, bytes(file[:begin]), file[begin:]):
                     path = self._conflicts / f"{path.stem}-{sha256(file[begin:]).hexdigest()}.dcm"
@@ -290,7 +301,7 @@ def _changed(path: Path, since: datetime | None) -> bool:
 
 
 def _same_data_set(path: Path, meta: bytes, data_set: bytes | memoryview) -> bool:
-    stored, offered = memoryview(path.read_bytes()), read_file_meta(memoryview(meta))
+    stored, offered = read_whole(path), read_file_meta(memoryview(meta))
     said = read_file_meta(stored)
     if said.transfer_syntax_uid == offered.transfer_syntax_uid and stored[said.data_set_offset :] == data_set:
         return True

@@ -156,6 +156,37 @@ def test_a_disk_that_says_no_leaves_nothing_behind(
     assert everything(spool) == []
 
 
+def test_a_file_that_cannot_be_read_again_is_a_reason_to_come_later(spool: Spool, monkeypatch: pytest.MonkeyPatch):
+    one = instance(b"first")
+    stored = spool.store(one)
+
+    def stale(path: Path) -> bytes:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", stale)
+        with pytest.raises(OutOfResourcesError, match=r"cannot be read \(ESTALE\)"):
+            spool.store(one)
+        with pytest.raises(OutOfResourcesError, match=r"cannot be read \(ESTALE\)"):
+            spool.set_aside(one.series_instance_uid, one.sop_instance_uid)
+    assert everything(spool) == [stored.path]
+
+
+def test_what_retention_takes_away_while_it_comes_again_is_stored_once_more(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+):
+    one = instance(b"first")
+    path, read = spool.store(one).path, Path.read_bytes
+
+    def gone(asked: Path) -> bytes:
+        path.unlink(missing_ok=True)
+        return read(asked)
+
+    monkeypatch.setattr(Path, "read_bytes", gone)
+    assert spool.store(one).arrival == "stored"
+    assert everything(spool) == [path]
+
+
 def test_a_spool_below_its_reserve_takes_nothing(tmp_path: Path):
     spool = Spool(tmp_path / "spool", reserve_bytes=1 << 60)
     with pytest.raises(SpoolFullError, match="kept in reserve") as caught:

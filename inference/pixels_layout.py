@@ -135,8 +135,8 @@ def _check_present(layout: PixelLayout) -> None:
 
 def _bytes(dataset: Dataset, one: Attribute) -> bytes:
     """The value as it is encoded, whatever its VR is said to be; empty if there is none."""
-    found = dataset.get_item(one.tag, keep_deferred=True)
-    value: Any = None if found is None else found.value
+    found: Any = dataset.get_item(one.tag, keep_deferred=True)  # None where it is absent
+    value = None if found is None else found.value
     return value if isinstance(value, bytes) else b""
 
 

@@ -1,6 +1,8 @@
 """Where bytes come from: plain files, members of zip archives, files that a DICOMDIR refers to. All of it bounded."""
 
+import errno
 import io
+import lzma
 import os
 import stat
 import zipfile
@@ -22,6 +24,7 @@ SMALL_MEMBER_BYTES: Final = 8 << 20  # an empty image of this size packs a thous
 
 _RECORDS: Final = attribute("DirectoryRecordSequence")
 _FILE_ID: Final = attribute("ReferencedFileID")
+_NOTHING_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})  # links to nowhere among it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,9 +55,19 @@ class SourceFile:
         return size
 
 
+def is_regular(path: Path) -> bool:
+    """True for a regular file; OSError where that cannot be told, as in a folder that may be listed but not entered."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return False
+        raise
+
+
 def is_zip(path: Path) -> bool:
-    """True for a regular file that begins like a zip archive and is none of DICOM's own."""
-    if path.suffix.lower() not in ("", ".zip") or not path.is_file():
+    """True for a regular file that begins like a zip archive and is none of DICOM's own; OSError as `is_regular`."""
+    if path.suffix.lower() not in ("", ".zip") or not is_regular(path):
         return False
     try:
         with path.open("rb") as stream:
@@ -73,8 +86,9 @@ def from_zip(path: Path) -> Iterator[SourceFile]:
     """The members of an archive; those beyond the limits, and an archive that is none, come with their refusal."""
     try:
         archive = zipfile.ZipFile(path)
-        members = [member for member in archive.infolist() if not member.is_dir()]
-    except (OSError, zipfile.BadZipFile) as error:
+        members = [member for member in archive.infolist() if not member.filename.endswith("/")]
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        # ValueError: a name that is not the UTF-8 it is said to be; NotImplementedError: a later version of the format.
         yield refused_source(path, None, "unreadable", f"the zip archive cannot be opened: {error}")
         return
     if len(members) > MAX_MEMBERS:
@@ -105,7 +119,7 @@ def from_dicomdir(path: Path) -> Iterator[SourceFile]:
         yield refused_source(path, None, error.code, str(error))
         return
     except OSError as error:
-        yield refused_source(path, None, "unreadable", error.strerror or str(error))
+        yield unreadable_source(path, error)
         return
     folder = path.parent.resolve()
     for record in Elements(dataset).items(_RECORDS):
@@ -115,22 +129,26 @@ def from_dicomdir(path: Path) -> Iterator[SourceFile]:
 
 
 def _referenced(dicomdir: Path, folder: Path, components: tuple[str, ...]) -> SourceFile:
+    rule = "must stay inside its folder"
+    try:
+        found = _followed(folder, components)
+        if found.is_relative_to(folder) and found != folder:
+            return SourceFile(path=found)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        rule = f"must name a file: {error.strerror if isinstance(error, OSError) else error}"
+    shown = "\\".join(components)[:64]
+    message = f"{_FILE_ID.keyword} {_FILE_ID.text} is {shown!r}; {rule}"
+    return refused_source(dicomdir, None, "unreadable", message)
+
+
+def _followed(folder: Path, components: tuple[str, ...]) -> Path:
+    """Where a file ID leads, which may be anywhere; OSError or RuntimeError where it cannot be followed."""
     found = folder
     for component in components:
         if component in ("", ".", "..") or any(sign in component for sign in "/\\\0"):
-            found = folder.parent
-            break
+            return folder.parent
         found = _entry(found, component)
-    found = found.resolve()
-    if not found.is_relative_to(folder) or found == folder:
-        shown = "\\".join(components)[:64]
-        return refused_source(
-            dicomdir,
-            None,
-            "unreadable",
-            f"{_FILE_ID.keyword} {_FILE_ID.text} is {shown!r}; must stay inside its folder",
-        )
-    return SourceFile(path=found)
+    return found.resolve()
 
 
 def _entry(folder: Path, name: str) -> Path:
@@ -153,8 +171,9 @@ def _open_regular(path: Path) -> AbstractContextManager[BinaryIO]:
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     try:
         return archive.read(entry)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        # NotImplementedError: an unknown method of compression; RuntimeError: a password is needed.
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError) as error:
+        # RuntimeError: an unknown method of compression, or a password is needed; ValueError: a name or an offset that
+        # is none.
         raise OSError(f"the member of the archive cannot be unpacked: {error}") from error
 
 
@@ -162,3 +181,8 @@ def refused_source(path: Path, member: str | None, code: str, message: str) -> S
     """A source of which it is known already why it cannot be read."""
     source = SourceFile(path=path, member=member)
     return SourceFile(path=path, member=member, refused=Refused(path=source.label, code=code, message=message))
+
+
+def unreadable_source(path: Path, error: OSError) -> SourceFile:
+    """A source that the file system does not give."""
+    return refused_source(path, None, "unreadable", error.strerror or str(error))

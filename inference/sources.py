@@ -10,7 +10,15 @@ from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
-from inference.archives import SourceFile, from_dicomdir, from_zip, is_dicomdir, is_zip, refused_source
+from inference.archives import (
+    SourceFile,
+    from_dicomdir,
+    from_zip,
+    is_dicomdir,
+    is_regular,
+    is_zip,
+    unreadable_source,
+)
 from inference.header import FrameHeader, HeaderError, frame_headers
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
 from inference.parsing import Parsed, ParseError, parse
@@ -74,18 +82,11 @@ def find(paths: Iterable[Path]) -> Iterator[SourceFile]:
     """Every file below `paths`, folders in sorted order, members of zip archives, files that a DICOMDIR refers to.
 
     Hidden files, links to folders and anything that is no regular file are passed over in folders; a DICOMDIR in a
-    folder is too, as its files are found anyway. A folder or an archive that cannot be used is found with its refusal,
-    which `load` gives back.
+    folder is too, as its files are found anyway. A folder, an archive or a file that cannot be used is found with its
+    refusal, which `load` gives back.
     """
     for path in paths:
-        if path.is_dir():
-            yield from _walk(path)
-        elif is_zip(path):
-            yield from from_zip(path)
-        elif is_dicomdir(path):
-            yield from from_dicomdir(path)
-        else:
-            yield SourceFile(path=path)
+        yield from _at(path)
 
 
 def load(source: SourceFile) -> Instance | Refused:
@@ -121,17 +122,37 @@ def group(
     return series, refused
 
 
+def _at(path: Path) -> Iterable[SourceFile]:
+    try:
+        if path.is_dir():
+            return _walk(path)
+        if is_zip(path):
+            return from_zip(path)
+    except OSError as error:
+        return (unreadable_source(path, error),)
+    return from_dicomdir(path) if is_dicomdir(path) else (SourceFile(path=path),)
+
+
 def _walk(folder: Path) -> Iterator[SourceFile]:
     failures: list[OSError] = []
     for parent, folders, names in os.walk(folder, onerror=failures.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent, name)
-            if name.startswith(".") or is_dicomdir(path) or not path.is_file():
-                continue
-            yield from from_zip(path) if is_zip(path) else (SourceFile(path=path),)
+            if not name.startswith(".") and not is_dicomdir(path):
+                yield from _in_folder(path)
     for failure in failures:
-        yield refused_source(Path(failure.filename), None, "unreadable", failure.strerror or str(failure))
+        yield unreadable_source(Path(failure.filename), failure)
+
+
+def _in_folder(path: Path) -> Iterable[SourceFile]:
+    """What is in a folder under a name; nothing if it is no regular file."""
+    try:
+        if is_zip(path):
+            return from_zip(path)
+        return (SourceFile(path=path),) if is_regular(path) else ()
+    except OSError as error:
+        return (unreadable_source(path, error),)
 
 
 def _instance(source: SourceFile, parsed: Parsed) -> Instance:

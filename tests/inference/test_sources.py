@@ -68,6 +68,34 @@ def test_a_folder_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: 
     assert (refusal(closed).code, refusal(closed).path) == ("unreadable", str(tmp_path / "closed"))
 
 
+def test_a_folder_that_cannot_be_entered_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its names may be listed; nothing more is said of what they are."""
+    write(mr_image(), tmp_path / "open" / "1.dcm")
+    for name in ("1.dcm", "2.zip"):
+        write(mr_image(), tmp_path / "closed" / name)
+    stat = Path.stat
+
+    def forbid(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path.parent.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", forbid)
+    *closed, image = find([tmp_path])
+    assert image.path.name == "1.dcm"
+    assert [(refusal(one).code, refusal(one).message) for one in closed] == [("unreadable", "Permission denied")] * 2
+    (given,) = find([tmp_path / "closed" / "1.dcm"])
+    assert refusal(given).code == "unreadable"
+
+
+def test_links_to_nowhere_are_passed_over(tmp_path: Path) -> None:
+    write(mr_image(), tmp_path / "1.dcm")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "inside").symlink_to("1.dcm/inside")
+    assert names(tmp_path) == ["1.dcm"]
+
+
 def test_load_reads_the_header_and_locates_the_pixels(tmp_path: Path) -> None:
     instance = loaded(write(mr_image(EchoTime=98), tmp_path / "1.dcm"))
     assert instance.header.echo_time_ms == 98
@@ -169,6 +197,14 @@ def test_two_members_of_one_name_are_two_images(tmp_path: Path) -> None:
     assert [instance.header.instance_number for instance in instances if isinstance(instance, Instance)] == [1, 2]
 
 
+def test_a_member_without_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "study.zip"
+    with zipfile.ZipFile(path, "w") as archive, archive.open(zipfile.ZipInfo(""), "w") as member:
+        member.write(encoded(mr_image()))
+    (source,) = find([path])
+    assert isinstance(load(source), Instance)
+
+
 def test_zip_bombs_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = zipped(tmp_path / "bomb.zip", {"zeros": bytes(20 << 20), "small": encoded(mr_image())})
     results = [load(source) for source in find([bomb])]
@@ -188,6 +224,42 @@ def test_a_broken_zip_is_refused(tmp_path: Path) -> None:
     middle = len(data) // 2
     (tmp_path / "bad.zip").write_bytes(data[:middle] + b"\xff" * 20 + data[middle + 20 :])
     (source,) = find([tmp_path / "bad.zip"])
+    assert refusal(source).code == "unreadable"
+
+
+NAME = "é.dcm"
+
+
+def damaged(
+    folder: Path, at: bytes, offset: int, value: int, *, method: int = zipfile.ZIP_DEFLATED
+) -> list[SourceFile]:
+    """A zip archive of one image with one byte changed, so far behind the last `at`: of its table or its member."""
+    path = folder / "odd.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr(NAME, encoded(mr_image()))
+    data = bytearray(path.read_bytes())
+    data[data.rindex(at) + offset] = value
+    path.write_bytes(data)
+    return list(find([path]))
+
+
+@pytest.mark.parametrize(
+    ("at", "offset", "value", "says"),
+    [
+        (b"PK\1\2", 46, 0xFF, "the zip archive cannot be opened: 'utf-8' codec"),  # the name there
+        (b"PK\1\2", 6, 99, "the zip archive cannot be opened: zip file version 9.9"),
+        (b"PK\1\2", 10, 77, "the member of the archive cannot be unpacked: That compression method is not supported"),
+        (b"PK\3\4", 30, 0xFF, "the member of the archive cannot be unpacked: 'utf-8' codec"),  # the name again
+    ],
+)
+def test_an_odd_zip_is_refused(at: bytes, offset: int, value: int, says: str, tmp_path: Path) -> None:
+    (source,) = damaged(tmp_path, at, offset, value)
+    assert refusal(source).code == "unreadable"
+    assert refusal(source).message.startswith(says)
+
+
+def test_a_broken_lzma_member_is_refused(tmp_path: Path) -> None:
+    (source,) = damaged(tmp_path, b"PK\3\4", 30 + len(NAME.encode()) + 4, 0xFF, method=zipfile.ZIP_LZMA)
     assert refusal(source).code == "unreadable"
 
 
@@ -232,6 +304,15 @@ def test_a_dicomdir_does_not_lead_out_of_its_folder(tmp_path: Path, file_id: lis
     refused = refusal(source)
     assert refused.code == "unreadable"
     assert "ReferencedFileID (0004,1500)" in refused.message
+
+
+@pytest.mark.parametrize("file_id", [["A" * 300], ["CIRCLE"], ["CIRCLE", "MR1"]])
+def test_a_file_id_that_cannot_be_followed_is_refused(tmp_path: Path, file_id: list[str]) -> None:
+    write(mr_image(), tmp_path / "MR1")
+    (tmp_path / "CIRCLE").symlink_to("CIRCLE")
+    odd, image = find([dicomdir(tmp_path, file_id, ["MR1"])])
+    assert refusal(odd).code == "unreadable"
+    assert isinstance(load(image), Instance)
 
 
 def test_a_dicomdir_that_is_none(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ _B_VALUES = re.compile(
 _PRODUCTS = (labels.ADC, labels.DERIVED_MAP, labels.PHASE)
 _TIRM: Final[frozenset[str]] = frozenset({labels.STIR, labels.FLUID_ATTENUATED})
 _T2_OR_T2_STAR: Final[frozenset[str]] = frozenset({labels.T2, labels.T2_STAR})
+_DIFFUSION_OR_PERFUSION: Final[frozenset[str]] = frozenset({labels.DIFFUSION, labels.PERFUSION})
 # Names of a technique that settle the contrast whatever weighting is named beside them.
 _TECHNIQUES = (labels.SUSCEPTIBILITY, labels.PERFUSION, labels.DIFFUSION, labels.TOF, labels.FLOW_ENCODED)
 
@@ -132,6 +133,8 @@ def _allowed(found: tuple[str, ...], *, diffusion_weighted: bool) -> frozenset[s
             return frozenset({product})
         if product == labels.DIFFUSION:
             break
+    if {labels.PERFUSION, labels.DIFFUSION} <= set(named):  # IVIM shows perfusion by diffusion
+        return _DIFFUSION_OR_PERFUSION
     for technique in _TECHNIQUES:
         if technique in named:
             return frozenset({technique})

@@ -116,8 +116,11 @@ def _t2(timing: Timing) -> Doubt | None:
             return Doubt("no fluid-nulling inversion time", excluded=False)
         slow = timing.view.header.mr_acquisition_type == "2D" and not sequence.single_shot
         return Doubt("RepetitionTime of 1500 ms or more", excluded=False) if slow and timing.tr_below(500) else None
-    if sequence.plain_gradient_echo and timing.te_below(8) and (sequence.prepared or not sequence.steady_state):
-        return Doubt("a spin echo with EchoTime of 60 ms or more", excluded=sequence.prepared)
+    # Balanced echoes have a T2 of their own, the more after a T2 preparation; SS with SP is GE's spoiled echo.
+    balanced = sequence.steady_state and "SP" not in timing.view.header.sequence_variant
+    prepared = sequence.prepared and not balanced
+    if sequence.plain_gradient_echo and timing.te_below(8) and (prepared or not sequence.steady_state):
+        return Doubt("a spin echo with EchoTime of 60 ms or more", excluded=prepared)
     return _no_plain_echo_planar(timing)
 
 
@@ -147,7 +150,8 @@ def _gradient(timing: Timing, expected: str, *, shortest_te_ms: float) -> Doubt 
         return Doubt(expected, excluded=True)
     late_echo = timing.longest_te is not None and timing.longest_te >= 2 * shortest_te_ms
     if sequence.plain_gradient_echo and timing.te_below(shortest_te_ms) and not late_echo:
-        return Doubt(expected, excluded=sequence.prepared)
+        volume = timing.view.header.mr_acquisition_type != "2D"  # slices are prepared for dark blood too
+        return Doubt(expected, excluded=sequence.prepared and volume)
     return None
 
 
@@ -164,9 +168,10 @@ def _fluid_attenuated(timing: Timing) -> Doubt | None:
 
 def _stir(timing: Timing) -> Doubt | None:
     sequence, expected = timing.view.technique, "an inversion recovery with InversionTime of 80 to 350 ms"
-    if sequence.plain_gradient_echo and not sequence.inversion:
+    if sequence.plain_gradient_echo and not sequence.inversion and timing.ti is None:
         return Doubt(expected, excluded=True)
-    long = sequence.plain_spin_echo and timing.ti_from(450)
+    # Of a black-blood STIR of the heart the recorded time may be that which blood needs.
+    long = sequence.plain_spin_echo and timing.ti_from(450) and not timing.view.is_gated
     return Doubt(expected, excluded=True) if long else _no_plain_echo_planar(timing)
 
 

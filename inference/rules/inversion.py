@@ -15,7 +15,6 @@ from inference.rules.units import inversion_time_unit, repetition_time_unit
 from inference.rules.view import StackView
 
 _SPECTRAL_TI_MS: Final = 80.0  # delays of spectral inversion (SPAIR, SPECIAL) stay below this
-_GATED: Final = frozenset({"CG", "PPG", "RG"})
 
 
 def inversion_time_missing(view: StackView) -> Iterator[Finding]:
@@ -57,8 +56,9 @@ def inversion_exceeds_repetition(view: StackView) -> Iterator[Finding]:
     ti, tr, sequence = inversion_time_ms(view.header), view.header.repetition_time_ms, view.technique
     if ti is None or tr is None or not 0 < tr <= ti or not sequence.plain_spin_echo or view.is_map:
         return
-    gated = _GATED & set(view.header.scan_options) or view.header.trigger_time_ms is not None
-    if gated or any(inversion_time_unit(view)) or any(repetition_time_unit(view)):
+    if view.is_gated or view.claim.label == labels.PERFUSION:
+        return
+    if any(inversion_time_unit(view)) or any(repetition_time_unit(view)):
         return
     yield view.finding(
         "inversion-exceeds-repetition",

@@ -103,9 +103,11 @@ def _repetition_in_seconds(view: StackView, tr: float) -> bool:
         return short and not has_spoiled_timing(header)  # there it is the pulse sequence that is wrong
     if sequence.gradient_echo and tr < _SHORTEST_GRADIENT_TR_MS and not sequence.ultrashort:
         return True
-    # Siemens' TR of an MPRAGE is that of the inversion, so TI lies within it; others write the echo spacing.
-    ti = inversion_time_ms(header)
-    if is_vendor(header, "siemens") and sequence.prepared and ti is not None and tr < 20 < ti < tr * 1000:
+    # Siemens' TR of an MPRAGE is that of the inversion, so TI lies within it; others, and slices of the heart (scouts
+    # for TI, late enhancement), have the echo spacing.
+    ti, slices = inversion_time_ms(header), header.mr_acquisition_type == "2D"
+    inverted = is_vendor(header, "siemens") and sequence.prepared and not slices
+    if inverted and ti is not None and tr < 20 < ti < tr * 1000:
         return True
     te = _milliseconds(view)
     possible = _PLAUSIBLE_TR_MS[0] <= tr * 1000 <= _PLAUSIBLE_TR_MS[1]

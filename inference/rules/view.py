@@ -19,6 +19,7 @@ CLASSIC_MR: Final = frozenset(
     {"1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.4"}
 )  # and Legacy Converted Enhanced
 LONGEST_TEXT: Final = 64
+_GATED: Final = frozenset({"CG", "PPG", "RG"})  # Scan Options (0018,0022) of a gated image
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,11 @@ class StackView:
     def is_localizer(self) -> bool:
         """True if the image type or the words say so."""
         return "LOCALIZER" in self.header.image_type or any(text.localizer for _, text in self.texts)
+
+    @property
+    def is_gated(self) -> bool:
+        """True if the images follow heart, pulse or breath: the repetition time then does."""
+        return bool(_GATED & set(self.header.scan_options)) or self.header.trigger_time_ms is not None
 
     @property
     def enhanced(self) -> bool:

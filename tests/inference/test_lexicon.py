@@ -53,7 +53,7 @@ CONTRAST_OF = {
     # nothing, or nothing certain
     "Mag_images": None, "ep2d_pos_dist": None, "b1 map": None, "B0map": None, "gre_field_mapping": None, "COR_SW": None,
     "trufi_cor_bh": None, "gre phase diff": None, "AX T1 T2 FLAIR": None, "T1 localizer": None, "PD+T2 TSE": None,
-    "T1rho": None, "Spin Echo": None, "": None,
+    "T1rho": None, "t2star_prep_tfl": None, "T2* prep": None, "IVIM_perfusion": None, "Spin Echo": None, "": None,
     "MRA": None,
     "ANONYMIZED": None, "sag": None,
 }  # fmt: skip

@@ -130,6 +130,7 @@ CASES = [
     Case("description-sequence", "siemens-fl2d-t1", *SEQUENCE, text("t1_tse_sag")),
     Case("description-sequence", "philips-t1-se", *SEQUENCE, text("T1W_FFE")),
     Case("description-sequence", "ge-fmri", *SEQUENCE, {"series_description": "Ax CUBE"}),
+    Case("description-sequence", "ge-t2-frfse", *SEQUENCE, {"series_description": "Ax T2 MERGE"}),  # merged stations
     # words against timing
     Case("description-contrast", "siemens-t2-tse", *DESCRIPTION, {"series_description": "t1_se_tra"}, alone=False),
     Case("description-contrast", "siemens-t1-se", *DESCRIPTION, {"series_description": "t2_tse_tra"}, alone=False),
@@ -146,6 +147,8 @@ CASES = [
     Case("description-contrast", "siemens-fl2d-t1", *DESCRIPTION, text("STIR sag")),
     Case("description-contrast", "siemens-vibe-nativ", *DESCRIPTION, text("DWI tra")),
     Case("description-parameters", "siemens-fl2d-hemo", *DESCRIPTION, text("T1 tra")),
+    Case("description-parameters", "siemens-fl2d-hemo", *DESCRIPTION,
+        {"sequence_variant": ("SK", "SP", "MP"), "echo_time_ms": 2.0} | text("T2* dark blood")),  # its first echo
     Case("description-contrast", "siemens-medic", *DESCRIPTION, text("T1 tra")),
     Case("description-contrast", "siemens-trace", *DESCRIPTION, {"series_description": "t2_flair_tra"}, alone=False),
     Case("description-contrast", "siemens-t2-tse", *PROTOCOL, {"series_description": "series 5",
@@ -337,6 +340,47 @@ def test_spectroscopy_is_not_asked_for_what_images_have() -> None:
         ("siemens-t2-tse", text("t2 3-plane localizer sag")),
         ("siemens-t1-se", {"contrast_bolus_agent": "ANONYMIZED"} | text("t1_se_tra nativ")),
         ("siemens-t2-tse", text("FLAIR MAGiC")),  # synthetic contrasts have the timing of their source
+        ("siemens-t2-tse", text("T1W SyMRI")),
+        ("siemens-t2-tse", text("FLAIR synthétique")),
+        (  # an inversion in every heartbeat, and TR from echo to echo
+            "siemens-trufi-cine",
+            {
+                "scanning_sequence": ("GR", "IR"),
+                "sequence_variant": ("SK", "SS", "MP"),
+                "repetition_time_ms": 18.6,
+                "inversion_time_ms": 105.0,
+            }
+            | text("TI_scout"),
+        ),
+        (
+            "siemens-mprage",
+            {
+                "mr_acquisition_type": "2D",
+                "sequence_name": "*tfl2d1_25",
+                "echo_time_ms": 1.96,
+                "repetition_time_ms": 8.0,
+                "inversion_time_ms": 300.0,
+            }
+            | text("psir"),
+        ),
+        (  # black blood needs 650 ms, whatever fat needs
+            "ge-stir",
+            {"scan_options": ("FAST_GEMS", "CG"), "inversion_time_ms": 650.0, "series_description": "STIR BB"},
+        ),
+        ("siemens-trufi", {"sequence_variant": ("SK", "SS", "MP")} | text("T2 bright blood cor")),  # Kellman 2007
+        ("siemens-space-t2", {"repetition_time_ms": 1700.0, "inversion_time_ms": 1800.0} | text("asl_3d")),
+        (  # the gradient-echo STIR of low fields
+            "siemens-fl2d-hemo",
+            {
+                "echo_time_ms": 16.0,
+                "repetition_time_ms": 1000.0,
+                "flip_angle_deg": 90.0,
+                "inversion_time_ms": 75.0,
+                "sequence_name": None,
+            }
+            | text("STIR GE"),
+        ),
+        ("siemens-trace", text("IVIM_perfusion")),
     ],
 )
 def test_conventions_are_no_contradictions(protocol: str, changes: dict[str, Any]) -> None:

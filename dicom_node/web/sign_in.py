@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -19,6 +20,7 @@ router = APIRouter(include_in_schema=False)
 _FREE_TRIES: Final = 5
 _LONGEST_WAIT_S: Final = 300.0
 _REMEMBERED: Final = 10_000
+_AT_ONCE: Final = 5  # one password is tried at a time; the others wait, each in a thread that could answer a page
 
 
 class Throttle:
@@ -28,21 +30,34 @@ class Throttle:
         self._monotonic = monotonic
         self._failed: dict[tuple[str, str], tuple[int, float]] = {}
         self._turn = threading.Lock()
+        self._places = threading.BoundedSemaphore(_AT_ONCE)
 
-    def wait_s(self, who: tuple[str, str]) -> float:
-        """How long `who` has to wait before the next try."""
+    @contextmanager
+    def place(self) -> Generator[None]:
+        """A block in which a password is tried; ProblemError where too many are at it."""
+        if not self._places.acquire(blocking=False):
+            raise ProblemError(503, "busy", "too many sign in at once; try again in a few seconds")
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def begin(self, who: tuple[str, str]) -> float:
+        """How long `who` has to wait before the next try; 0 where it begins now.
+
+        It counts as failed from then on, so that tries beside each other are no more than tries one after the other.
+        """
         with self._turn:
+            now_s = self._monotonic()
             tries, last_s = self._failed.get(who, (0, 0.0))
-        pause_s = min(_LONGEST_WAIT_S, 2.0 ** (tries - _FREE_TRIES)) if tries >= _FREE_TRIES else 0.0
-        return max(0.0, last_s + pause_s - self._monotonic())
-
-    def failed(self, who: tuple[str, str]) -> None:
-        """A try of `who` failed."""
-        with self._turn:
-            tries, _ = self._failed.pop(who, (0, 0.0))
-            self._failed[who] = tries + 1, self._monotonic()
+            pause_s = min(_LONGEST_WAIT_S, 2.0 ** (tries - _FREE_TRIES)) if tries >= _FREE_TRIES else 0.0
+            if last_s + pause_s > now_s:
+                return last_s + pause_s - now_s
+            self._failed.pop(who, None)
+            self._failed[who] = tries + 1, now_s
             while len(self._failed) > _REMEMBERED:
                 del self._failed[next(iter(self._failed))]
+            return 0.0
 
     def succeeded(self, who: tuple[str, str]) -> None:
         """They knew it."""
@@ -64,12 +79,12 @@ def sign_in(request: Request, site: TheSite, form: Form, token: FormToken) -> HT
     throttle: Throttle = request.app.state.throttle
     name, then = form.get("name", "")[:64], _ours(form.get("then", "/"))
     who = name, "" if request.client is None else request.client.host
-    wait_s = throttle.wait_s(who)
-    if wait_s > 0:
-        raise ProblemError(429, "too-many-tries", f"too many tries; wait {wait_s:.0f} seconds")
-    account = site.accounts.sign_in(name, form.get("password", ""))
+    with throttle.place():
+        wait_s = throttle.begin(who)
+        if wait_s > 0:
+            raise ProblemError(429, "too-many-tries", f"too many tries; wait {wait_s:.0f} seconds")
+        account = site.accounts.sign_in(name, form.get("password", ""))
     if account is None:
-        throttle.failed(who)
         return render("sign_in.html", status=401, token=token, then=then, wrong=True)
     throttle.succeeded(who)
     begin_session(request, account)

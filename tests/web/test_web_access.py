@@ -1,7 +1,9 @@
 """Who gets in, as whom, and what each may: asked of every route that there is."""
 
 import re
+import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -10,7 +12,17 @@ from pydantic import ValidationError
 from starlette.routing import BaseRoute, Route
 
 from dicom_node.settings import WebSettings
-from dicom_node.web.accounts import ROLES, Accounts, AccountsFile, Role, TokenEntry, UserEntry, hash_password, new_token
+from dicom_node.web.accounts import (
+    ROLES,
+    Account,
+    Accounts,
+    AccountsFile,
+    Role,
+    TokenEntry,
+    UserEntry,
+    hash_password,
+    new_token,
+)
 from dicom_node.web.app import application
 from dicom_node.web.sign_in import Throttle
 from web_node import Answer, Node, images, make_site, served
@@ -222,15 +234,47 @@ def test_many_tries_have_to_wait(guarded: Guarded) -> None:
 def test_the_wait_doubles_up_to_five_minutes() -> None:
     now_s = 1000.0
     throttle, who = Throttle(lambda: now_s), ("anna", "192.0.2.1")
-    waits: list[float] = []
-    for _ in range(16):
-        throttle.failed(who)
-        waits.append(throttle.wait_s(who))
-    assert waits == [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    assert [throttle.begin(who) for _ in range(5)] == [0] * 5
+    for wait_s in (1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300):
+        assert throttle.begin(who) == wait_s
+        now_s += wait_s
+        assert throttle.begin(who) == 0
     now_s += 299
-    assert throttle.wait_s(who) == 1
+    assert throttle.begin(who) == 1
     throttle.succeeded(who)
-    assert throttle.wait_s(who) == 0
+    assert throttle.begin(who) == 0
+
+
+class Slow(Accounts):
+    """Accounts whose passwords are being tried until `go` is set."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file)
+        self.begun, self.go = threading.Semaphore(0), threading.Event()
+
+    def sign_in(self, name: str, password: str) -> Account | None:
+        self.begun.release()
+        assert self.go.wait(20)
+        return None
+
+
+def test_tries_beside_each_other_count_and_leave_room_for_pages(tmp_path: Path) -> None:
+    slow = Slow(tmp_path / "accounts.yaml")
+    with served(make_site(tmp_path, settings=WebSettings(sign_in="accounts"), accounts=slow)) as node:
+        guarded = Guarded(node, {})
+        with ThreadPoolExecutor(5) as pool:
+            tries = [pool.submit(guarded.sign_in) for _ in range(5)]
+            try:
+                assert all(slow.begun.acquire(timeout=20) for _ in tries)
+                answer = guarded.sign_in("carl")
+                assert answer.status == 503
+                assert "Too many sign in at once" in answer.text
+                assert node.get("/sign-in").status == 200
+            finally:
+                slow.go.set()
+        assert [one.result().status for one in tries] == [401] * 5
+        assert guarded.sign_in().status == 429, "each of them was a try"
+        assert guarded.sign_in("carl").status == 401, "who found no place has not tried"
 
 
 def test_the_session_goes_over_https_only_where_a_proxy_serves_that(

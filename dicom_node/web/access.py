@@ -1,18 +1,25 @@
 """Who asks, and whether they may: every route names the role it needs, and nothing is answered without it."""
 
+import secrets
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from dicom_node.web.accounts import ROLES, Account, Role
 from dicom_node.web.errors import ProblemError, SignInNeededError
+from dicom_node.web.forms import form_token
 from dicom_node.web.site import Site, TheSite
 
+SESSION_S: Final = 12 * 3600
 _USER: Final = "user"  # names in the session
 _STAMP: Final = "stamp"
+_ID: Final = "id"
+_REMEMBERED: Final = 100_000
 
 # For OpenAPI; the token itself is read below, since people come with a session instead.
 _BEARER: Final = HTTPBearer(auto_error=False, description="A token that `mrclip users token` printed")
@@ -49,14 +56,41 @@ def who(request: Request, site: TheSite) -> Person | None:
             return ANYBODY
 
 
+class EndedSessions:
+    """Whoever signed out: a browser forgets its cookie, and a copy of it would be good for the rest of its time."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._ended: dict[str, float] = {}  # by identifier: when, the oldest first
+        self._turn = threading.Lock()
+
+    def add(self, session: str) -> None:
+        """A session ends; it is remembered until its cookie is too old by itself."""
+        with self._turn:
+            now_s = self._monotonic()
+            self._ended.pop(session, None)
+            self._ended[session] = now_s
+            while len(self._ended) > _REMEMBERED or next(iter(self._ended.values())) < now_s - SESSION_S:
+                del self._ended[next(iter(self._ended))]
+
+    def __contains__(self, session: object) -> bool:
+        """Whether a session has ended."""
+        return session in self._ended
+
+
 def begin_session(request: Request, account: Account) -> None:
     """From now on the requests with this session's cookie are this account's."""
     request.session.clear()  # whatever was known of the session before it is worth nothing now
     request.session[_USER], request.session[_STAMP] = account.name, account.stamp
+    request.session[_ID] = secrets.token_urlsafe(16)
+    form_token(request)  # now, and not with the first page: a session that changes is signed again, and lasts longer
 
 
 def end_session(request: Request) -> None:
-    """The session's cookie says nothing any more."""
+    """The session's cookie says nothing any more, wherever there is a copy of it."""
+    session = request.session.get(_ID)
+    if isinstance(session, str):
+        _ended(request).add(session)
     request.session.clear()
 
 
@@ -83,9 +117,15 @@ def _person(account: Account | None) -> Person | None:
 
 
 def _in_session(request: Request, site: Site) -> Account | None:
-    name = request.session.get(_USER)
+    name, session = request.session.get(_USER), request.session.get(_ID)
+    if not isinstance(session, str) or session in _ended(request):
+        return None
     account = site.accounts.user(name) if isinstance(name, str) else None
     return account if account is not None and request.session.get(_STAMP) == account.stamp else None
+
+
+def _ended(request: Request) -> EndedSessions:
+    return cast("EndedSessions", request.app.state.ended)
 
 
 def _said_by_proxy(request: Request, site: Site) -> Person | None:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from dicom_node.errors import LedgerUnavailableError
 from dicom_node.ledger.records import SeriesFilter
 from dicom_node.web import api, health, insight, notify, pages, reviews, sign_in, static_files
+from dicom_node.web.access import SESSION_S, EndedSessions
 from dicom_node.web.errors import add_error_handlers
 from dicom_node.web.pictures import Pictures
 from dicom_node.web.security import Guard
@@ -30,7 +31,6 @@ ROUTERS: Final = (
     sign_in.router,
     static_files.router,
 )
-_SESSION_S: Final = 12 * 3600
 
 __all__ = ["Site", "WebServer", "make_app"]
 
@@ -52,7 +52,8 @@ def application(site: Site) -> FastAPI:
         docs_url=None,  # the interactive pages load scripts from other hosts
         redoc_url=None,
     )
-    app.state.site, app.state.pictures, app.state.throttle = site, Pictures(site.spool), Throttle()
+    app.state.site, app.state.pictures = site, Pictures(site.spool)
+    app.state.throttle, app.state.ended = Throttle(), EndedSessions()
     add_error_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
@@ -60,7 +61,7 @@ def application(site: Site) -> FastAPI:
         SessionMiddleware,
         secret_key=site.secret,
         session_cookie="mrclip",
-        max_age=_SESSION_S,
+        max_age=SESSION_S,
         same_site="lax",
         https_only=site.settings.https,
     )

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from starlette.routing import BaseRoute, Route
 
 from dicom_node.settings import WebSettings
+from dicom_node.web import access
+from dicom_node.web.access import SESSION_S, EndedSessions
 from dicom_node.web.accounts import (
     ROLES,
     Account,
@@ -193,12 +195,35 @@ def test_a_wrong_name_or_password_is_the_same(guarded: Guarded) -> None:
 
 
 def test_signing_out_ends_the_session(guarded: Guarded) -> None:
-    cookie = cookie_of(guarded.sign_in())
-    cookie, token = guarded.form("/", cookie)
+    cookie, other = cookie_of(guarded.sign_in()), cookie_of(guarded.sign_in())
+    kept, token = guarded.form("/", cookie)
+    assert kept == cookie, "a session that is signed again would last longer"
     body = urlencode({"csrf": token}).encode()
     answer = guarded.node.ask("POST", "/sign-out", headers={**FORM, "Cookie": cookie}, body=body)
     assert answer.headers["location"] == "/sign-in"
     assert "mrclip=null" in answer.headers["set-cookie"]
+    assert guarded.node.get("/", Cookie=cookie).status == 303, "a copy of the cookie"
+    assert guarded.node.get("/", Cookie=other).status == 200
+
+
+def test_sessions_that_ended_are_remembered_for_as_long_as_their_cookie() -> None:
+    now_s = 1000.0
+    ended = EndedSessions(lambda: now_s)
+    ended.add("a")
+    now_s += SESSION_S
+    ended.add("b")
+    assert ("a" in ended, "b" in ended, "c" in ended) == (True, True, False)
+    now_s += 1
+    ended.add("b")
+    assert ("a" in ended, "b" in ended) == (False, True)
+
+
+def test_sessions_that_ended_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "_REMEMBERED", 2)
+    ended = EndedSessions()
+    for session in "abc":
+        ended.add(session)
+    assert [session in ended for session in "abc"] == [False, True, True]
 
 
 def test_another_password_or_none_ends_every_session(guarded: Guarded) -> None:

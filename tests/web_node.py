@@ -146,6 +146,7 @@ def outcome_of(reading: SeriesReading, **fields: Any) -> Outcome:
         flagged=reading.flagged,
         report=report,
         destinations=("pacs",),
+        claims=json.dumps([stack.claimed_contrast for stack in reading.stacks]),
     )
     return replace(outcome, **fields)
 

@@ -84,7 +84,7 @@ def _row(series: SeriesReading, stack: StackReading) -> tuple[str, ...]:
         f"{stack.index} {stack.plane or ''} x{stack.slices}",
         status,
         shown,
-        str(stack.header.get("SeriesDescription_contrast") or ""),
+        stack.claimed_contrast or "",
         "" if p_value is None else f"{p_value:.3f}",
         "\n".join(f"{finding.severity}: {finding.message}" for finding in stack.findings),
     )

@@ -147,6 +147,7 @@ class Reading(Base):
     predecessor_uid: Mapped[str | None] = mapped_column(String(64))
     finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
     document: Mapped[str | None] = mapped_column(Text)
+    claims: Mapped[str | None] = mapped_column(Text)  # contrasts that the headers of its stacks claim, a JSON list
     contrast: Mapped[str | None] = mapped_column(String(32))
     score: Mapped[float | None] = mapped_column(Float)
     p_value: Mapped[float | None] = mapped_column(Float)

@@ -194,6 +194,7 @@ def _reading(row: Reading, deliveries: tuple[DeliveryRow, ...]) -> ReadingRow:
             report=report,
             reason=row.reason,
             destinations=tuple(delivery.destination for delivery in mine),
+            claims=row.claims,
         ),
     )
 

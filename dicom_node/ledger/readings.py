@@ -249,7 +249,8 @@ def _job(row: Series, reading: Reading, uids: tuple[SopInstanceUid, ...]) -> Job
 
 
 def _fill(reading: Reading, outcome: Outcome, now: datetime) -> None:
-    reading.finished_at, reading.document, reading.reason = now, outcome.document, outcome.reason
+    reading.finished_at, reading.reason = now, outcome.reason
+    reading.document, reading.claims = outcome.document, outcome.claims
     reading.contrast, reading.score = outcome.contrast, outcome.score
     reading.p_value, reading.flagged = outcome.p_value, outcome.flagged
     if outcome.report is not None:

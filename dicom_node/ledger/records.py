@@ -90,6 +90,8 @@ class Outcome:
     reason: str | None = None  # why there is no report; None where there is one
     destinations: tuple[str, ...] = ()  # names of those that get the report
     profile: Profile | None = None  # kept with the series
+    # Beside the document, whose keys are fixed: StackReading.claimed_contrast of its stacks, as JSON; None: not kept.
+    claims: str | None = None
 
     def __post_init__(self) -> None:
         if self.report is None and self.destinations:

@@ -332,6 +332,7 @@ def _filed(note: dict[str, Any]) -> FiledReport:
         report=ReportRow(**said["report"]),
         destinations=tuple(said["destinations"]),
         profile=Profile(**said["profile"]) if said.get("profile") else None,
+        claims=said.get("claims"),
     )
     return FiledReport(
         study_instance_uid=StudyInstanceUid(note["study_instance_uid"]),

@@ -66,10 +66,16 @@ class StackView:
     bars: Sequence[Bar]
     fields: Sequence[Field]
     findings: Sequence[Finding]
+    claimant: str  # whose claim of a contrast is known: the whole header's, or its description's
 
 
 def stack_view(
-    stack: StackReading, *, pictures: Sequence[str] = (), pictures_left_out: int = 0, montage: str | None = None
+    stack: StackReading,
+    *,
+    pictures: Sequence[str] = (),
+    pictures_left_out: int = 0,
+    montage: str | None = None,
+    claimant: str = "Header",
 ) -> StackView:
     """How `stack` is shown, with its pictures one by one or as a montage."""
     return StackView(
@@ -81,6 +87,7 @@ def stack_view(
         bars=list(_bars(stack)),
         fields=list(_fields(stack)),
         findings=sorted(stack.findings, key=lambda finding: _SEVERITIES.index(finding.severity)),
+        claimant=claimant,
     )
 
 

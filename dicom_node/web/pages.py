@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from dicom_node.ledger.records import SeriesFilter, SeriesRecord, SeriesState
+from dicom_node.ledger.records import ReadingRow, SeriesFilter, SeriesRecord, SeriesState
 from dicom_node.report.views import StackView, stack_view
 from dicom_node.web.access import Reviewer, needs
 from dicom_node.web.api import UidInPath, known_series, request_reading
@@ -105,7 +105,7 @@ def series(site: TheSite, look: TheLook, series_instance_uid: UidInPath) -> HTML
         patient=patient(site.spool, record.summary.series_instance_uid) if _named(site, look) else None,
         reading=reading,
         reading_token=None if row is None else reading_token(row),
-        stacks=[_stack_view(record, stack) for stack in stacks],
+        stacks=[] if row is None else [_stack_view(record, row, stack) for stack in stacks],
         matters=[[] if row is None else matters(stack, row, record.reviews) for stack in stacks],
     )
 
@@ -146,9 +146,10 @@ def report(
     return FileResponse(path, media_type="application/dicom", filename=f"{sop_instance_uid}.dcm")
 
 
-def _stack_view(record: SeriesRecord, stack: StackReading) -> StackView:
+def _stack_view(record: SeriesRecord, row: ReadingRow, stack: StackReading) -> StackView:
     url = f"/series/{record.summary.series_instance_uid}/stacks/{stack.index}.png"
-    return stack_view(stack, montage=url if has_picture(stack) else None)
+    claimant = "Description" if row.outcome.claims is None else "Header"  # see reading_of
+    return stack_view(stack, montage=url if has_picture(stack) else None, claimant=claimant)
 
 
 def _has(record: SeriesRecord, report_uid: str) -> bool:

@@ -1,4 +1,4 @@
-"""Readings as values again, from the JSON that the ledger keeps of them."""
+"""Readings as values again, from what the ledger keeps of them."""
 
 from dataclasses import replace
 from typing import Final
@@ -10,15 +10,18 @@ from inference.labels import UNKNOWN
 from inference.reading import SeriesReading, StackReading
 
 _READING: Final = TypeAdapter(SeriesReading)
+_CLAIMS: Final = TypeAdapter(list[str | None])
 
 
 def reading_of(row: ReadingRow) -> SeriesReading:
-    """The reading as it was written when it was made."""
-    reading = _READING.validate_json(row.outcome.document)
-    return replace(reading, stacks=tuple(_with_claim(stack) for stack in reading.stacks))
+    """The reading as it was when it was made; where its claims were not kept, with those of its descriptions."""
+    reading, kept = _READING.validate_json(row.outcome.document), row.outcome.claims
+    claims = [_described(stack) for stack in reading.stacks] if kept is None else _CLAIMS.validate_json(kept)
+    stacks = zip(reading.stacks, claims, strict=True)
+    return replace(reading, stacks=tuple(replace(stack, claimed_contrast=claim) for stack, claim in stacks))
 
 
-def _with_claim(stack: StackReading) -> StackReading:
-    """The stack with what its description claims, which is what the JSON keeps of the header's claim."""
+def _described(stack: StackReading) -> str | None:
+    """The contrast that the description claims, which is in the JSON."""
     claim = stack.header.get("SeriesDescription_contrast")
-    return replace(stack, claimed_contrast=claim if isinstance(claim, str) and claim != UNKNOWN else None)
+    return claim if isinstance(claim, str) and claim != UNKNOWN else None

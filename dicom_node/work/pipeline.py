@@ -243,6 +243,7 @@ def _outcome(reading: SeriesReading, profile: Profile) -> Outcome:
         report=None,
         reason="no report was made",
         profile=profile,
+        claims=json.dumps([stack.claimed_contrast for stack in reading.stacks]),
     )
 
 

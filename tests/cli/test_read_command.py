@@ -132,6 +132,11 @@ def test_the_table_names_contrast_and_finding(images: Path, bundle: Path) -> Non
     assert "EchoTime (0018,0081)" in table
 
 
+def test_the_table_names_what_the_header_claims_by_all_it_says(tmp_path: Path) -> None:
+    write_series(series(2, ImageType=["ORIGINAL", "PRIMARY", "P", "ND"], SeriesDescription="gre"), tmp_path)
+    assert "PHASE" in run("read", tmp_path, "--bundle", "none").stdout
+
+
 def test_nothing_to_read_is_exit_status_3_and_each_file_has_its_reason(tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("no DICOM here")
     done = run("read", tmp_path, "--bundle", "none", "--json", status=3)

@@ -53,6 +53,7 @@ def outcome(report: str | None = "2.25.1", *destinations: str, flagged: bool = F
         report=row,
         reason=None if row else "nothing was read",
         destinations=destinations,
+        claims="[]",
     )
 
 

@@ -69,6 +69,7 @@ class House:
             flagged=False,
             report=row,
             destinations=destinations,
+            claims='["T2", null]',
         )
         self.spool.store_report(report, job=job, outcome=outcome)
         assert ledger.finish(job, outcome, now=now)

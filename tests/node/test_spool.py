@@ -302,6 +302,7 @@ def filed(path_uid: str = "2.25.1") -> tuple[Job, Outcome]:
         flagged=True,
         report=report,
         destinations=("pacs",),
+        claims='["T1"]',
     )
     return job, outcome
 

@@ -10,11 +10,15 @@ import jinja2
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
 
-from dicom_factory import enhanced_mr, uid
+from dicom_factory import enhanced_mr, series, uid
 from dicom_node.web.pictures import TILE_PX
 from dicom_node.web.site import secret
+from dicom_node.work.files import SpoolFiles
+from dicom_node.work.pipeline import Pipeline, WorkPolicy
 from inference.identifiers import SopInstanceUid
+from inference.read import Reader
 from inference.reading import EncodedImage, Inconsistency
 from inference.reasons import Reason
 from reading_factory import contrast, finding, read_stack, unread_stack
@@ -146,9 +150,16 @@ def test_an_unknown_series_is_a_page(node: Node) -> None:
 
 def test_a_series_shows_what_was_read(node: Node) -> None:
     shown = images()
-    header = {"EchoTime_ms": 0.098, "RepetitionTime_ms": 4000.0, "SeriesDescription_contrast": "T1"}
+    header = {"EchoTime_ms": 0.098, "RepetitionTime_ms": 4000.0}
     stacks = [
-        read_stack(shown, inconsistency=FLAGGED, findings=(finding(),), header=header, contrast=contrast("T2", 0.97)),
+        read_stack(
+            shown,
+            inconsistency=FLAGGED,
+            findings=(finding(),),
+            header=header,
+            contrast=contrast("T2", 0.97),
+            claimed_contrast="T1",
+        ),
         unread_stack(index=1),
     ]
     reading = node.read(shown, stacks)
@@ -161,6 +172,47 @@ def test_a_series_shows_what_was_read(node: Node) -> None:
     assert f"/series/{reading.series_instance_uid}/stacks/0.png" in seen.all("img", "src")
     assert not seen.all("tag", "style")
     assert "<script" not in node.get(f"/series/{reading.series_instance_uid}").text
+
+
+@pytest.mark.parametrize(
+    ("claimed", "described", "kept", "said"),
+    [
+        ("T1", None, True, 'Header says <b class="outside">T1</b>'),  # by Image Type, say
+        ("T2", "T1", True, "Header says <b>T2</b>"),
+        (None, None, True, "Header names no contrast"),
+        ("T1", "T1", False, 'Description says <b class="outside">T1</b>'),
+        ("T1", None, False, "Description names no contrast"),
+        ("T1", "UNKNOWN", False, "Description names no contrast"),
+    ],
+)
+def test_a_series_shows_what_its_header_claims_by_all_it_says(
+    node: Node, claimed: str | None, described: str | None, kept: bool, said: str
+) -> None:
+    shown = images()
+    stack = read_stack(shown, claimed_contrast=claimed, header={"SeriesDescription_contrast": described})
+    before = {} if kept else {"claims": None}  # as a ledger of an earlier version has it
+    reading = node.read(shown, [stack], **before)
+    assert said in node.get(f"/series/{reading.series_instance_uid}").text
+
+
+def test_page_and_report_of_one_reading_name_the_same_claim(node: Node) -> None:
+    shown = series(2, ImageType=["ORIGINAL", "PRIMARY", "P", "ND"], SeriesDescription="gre")
+    node.keep(shown)
+    policy = WorkPolicy(owner="w", lease_s=60, retry_s=1, retry_max_s=1, delivery_max_attempts=1, send="all")
+    pipeline = Pipeline(
+        ledger=node.ledger, files=SpoolFiles(node.site.spool), reader=lambda: Reader(model=None), destinations={},
+        policy=policy, clock=lambda: NOW,
+    )  # fmt: skip
+    uid = node.receive(shown)
+    pipeline.read(uid)
+    assert "Header says PHASE" in page(node, f"/series/{uid}").words
+    record = node.ledger.series(uid)
+    assert record is not None
+    report = dcmread(node.site.spool.report_path(record.reports[-1].sop_instance_uid))
+    items = [item for element in report.iterall() if element.VR == "SQ" for item in element.value]
+    named = [item for item in items if "ConceptNameCodeSequence" in item and "ConceptCodeSequence" in item]
+    claims = [item for item in named if item.ConceptNameCodeSequence[0].CodeValue == "CLAIMED_CONTRAST"]
+    assert [item.ConceptCodeSequence[0].CodeValue for item in claims] == ["PHASE"]
 
 
 def test_a_series_that_waits_or_failed_says_so(node: Node) -> None:

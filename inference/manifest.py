@@ -79,7 +79,7 @@ class Manifest:
 
     def __post_init__(self) -> None:
         for name, value in (("name", self.name), ("version", self.version)):
-            _require(_NAME.fullmatch(value) is not None, name, f"the form {_NAME.pattern}", value)
+            _require(is_name(value), name, f"the form {_NAME.pattern}", value)
         _require(_is_count(self.embedding_dim), "embedding_dim", "a positive number", self.embedding_dim)
         _require(_is_count(self.slices), "slices", "a positive number", self.slices)
         scale = self.logit_scale
@@ -100,6 +100,11 @@ class Manifest:
         """The bytes of `manifest.json`: the same manifest gives the same bytes, so its digest names the bundle."""
         document = {"schema": SCHEMA, **asdict(self)}
         return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def is_name(text: str) -> bool:
+    """True for what a bundle may have as its name or version."""
+    return _NAME.fullmatch(text) is not None
 
 
 def is_file_name(name: str) -> bool:

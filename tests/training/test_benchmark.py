@@ -69,6 +69,14 @@ def test_folder_without_truth_is_refused(tmp_path: Path) -> None:
         read_truth(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("--alarm-rate", "5"), ("--alarm-rate", "-1"), ("--alarm-rate", "nan"), ("--corrupt", "-1")]
+)
+def test_a_setting_that_cannot_be_is_refused_by_name(tmp_path: Path, option: str, value: str) -> None:
+    done = CliRunner().invoke(command, [str(tmp_path), option, value])
+    assert (done.exit_code, f"'{option}'" in done.output) == (2, True)
+
+
 def _phantoms(folder: Path, *, truths: dict[int, str]) -> Path:
     """Series of T1, T2 and FLAIR phantoms with right headers; `truths` replaces what the table calls them."""
     rows = []

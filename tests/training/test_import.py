@@ -140,7 +140,7 @@ class Innocent:
 
 def test_what_is_no_plain_checkpoint_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": Innocent()}, tmp_path / "code.pt")
-    (tmp_path / "text.pt").write_text("weights")
+    (tmp_path / "text.pt").write_text("hello weights")
     torch.save([1, 2, 3], tmp_path / "list.pt")
     for name, words in (("code.pt", "more than weights"), ("text.pt", r"text\.pt"), ("list.pt", "no state_dict")):
         with pytest.raises(RefusedError, match=words):

@@ -56,6 +56,19 @@ def test_an_unknown_corruption_is_refused_with_those_there_are(tmp_path: Path) -
         CliRunner().invoke(command, [str(tmp_path), "--corruption", "nonsense"], catch_exceptions=False)
 
 
+def test_a_used_folder_is_refused_because_its_table_would_lose_series(tmp_path: Path) -> None:
+    simulated(tmp_path)
+    before = digests(tmp_path)
+    with pytest.raises(RefusedError, match=r"is not empty; its truth\.csv is to name every series"):
+        simulated(tmp_path, "--seed", "4")
+    assert digests(tmp_path) == before
+
+
+def test_a_seed_below_nothing_is_refused_by_name(tmp_path: Path) -> None:
+    done = CliRunner().invoke(command, [str(tmp_path), "--seed", "-1"])
+    assert (done.exit_code, "'--seed'" in done.output) == (2, True)
+
+
 def test_without_label_maps_a_head_grows_round_mni152() -> None:
     head = mni152_head(np.random.default_rng(0))
     litres = {kind: float((head.tissue == int(kind)).sum()) * np.prod(head.spacing_mm) / 1e6 for kind in Tissue}

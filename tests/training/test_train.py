@@ -23,6 +23,7 @@ from training.train import checkpoint, gradient_cache
 from training.train.average import WeightAverage
 from training.train.loop import LAST, train
 from training.train.objective import LOSSES, objective
+from training.train.saved import read_saved
 from training.train.schedule import cosine
 
 CPU = torch.device("cpu")
@@ -202,10 +203,26 @@ def test_another_recipe_is_refused_before_it_costs_time(
 
 def test_what_is_no_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text("not a checkpoint")
+    (tmp_path / "words.pt").write_text("hello world\n")  # "h" asks torch's unpickler for what it has not seen
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
-    for name in ("text.pt", "other.pt", "absent.pt"):
+    torch.save({"format": checkpoint.FORMAT, "recipe": {}}, tmp_path / "older.pt")
+    for name in ("text.pt", "words.pt", "other.pt", "absent.pt"):
         with pytest.raises(RefusedError, match=name):
             checkpoint.load(tmp_path / name)
+    with pytest.raises(RefusedError, match=r"older\.pt: has no 'fields'"):
+        checkpoint.load(tmp_path / "older.pt")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, zipped: bool) -> None:
+    torch.save({"weights": torch.arange(9.0)}, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
+    assert read_saved(tmp_path / "a.pt")["weights"].sum() == 36
+    whole = (tmp_path / "a.pt").read_bytes()
+    for length in range(0, len(whole), 7):
+        (tmp_path / "cut.pt").write_bytes(whole[:length])
+        with pytest.raises(RefusedError, match=r"cut\.pt: ") as refused:
+            read_saved(tmp_path / "cut.pt")
+        assert "\n" not in str(refused.value)
 
 
 def test_weights_of_another_architecture_are_refused_by_name(

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from inference.bundle import open_bundle
 from training import cli as commands
 from training.cli import COMMANDS, cli
+from training.data.rows import read_rows, write_rows
 from training.errors import RefusedError
 from training.rehearsal.study import write_study
 
@@ -74,6 +76,27 @@ def test_export_writes_a_bundle_once(work: Path) -> None:
     assert bundle.sha256 in done.output
     with pytest.raises(RefusedError, match="never written to again"):
         run(*arguments)
+
+
+def test_a_name_that_no_bundle_may_have_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_text("never read")
+    with pytest.raises(RefusedError, match=r"name is 'First'; a bundle's has lower case letters"):
+        run("export", tmp_path / "a.pt", tmp_path, tmp_path / "bundle", "--name", "First")
+    with pytest.raises(RefusedError, match=r"version is '1 beta'"):
+        run("import", tmp_path / "a.pt", tmp_path / "bundle", "--version", "1 beta")
+
+
+def test_a_table_without_slices_is_refused_where_slices_are_needed(work: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path / "test.csv", [])
+    with pytest.raises(RefusedError, match=r"test\.csv: holds no slice to measure on"):
+        run("test", work / "run/last.pt", tmp_path, "--out", tmp_path)
+    write_rows(tmp_path / "train.csv", [])
+    with pytest.raises(RefusedError, match=r"train\.csv: holds no slice; its captions make the label grid"):
+        run("export", work / "run/last.pt", tmp_path, tmp_path / "bundle")
+    rows = read_rows(work / "data/test.csv")
+    write_rows(tmp_path / "test.csv", [replace(row, filepath=str(work / "data" / row.filepath)) for row in rows[:4]])
+    assert run("test", work / "run/last.pt", tmp_path, "--out", tmp_path).exit_code == 0  # nothing to learn probes on
+    assert json.loads((tmp_path / "test.json").read_text())["probes"] == {}
 
 
 def test_a_sweep_makes_one_run_for_every_combination(work: Path) -> None:

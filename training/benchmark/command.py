@@ -21,12 +21,22 @@ from training.errors import RefusedError
 from training.files import write_json
 
 
+def _rate(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+    """A share of alarms; click's own range lets NaN through."""
+    if not 0 < value < 1:
+        raise click.BadParameter(f"{value:g} is not between 0 and 1")
+    return value
+
+
 @click.command("benchmark", epilog="Example: mrclip-train benchmark data/real-mr --out benchmark/")
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--bundle", type=click.Path(exists=True, path_type=Path), help="[default: the bundle in the package]")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("benchmark"), show_default=True)
-@click.option("--alarm-rate", type=float, default=0.01, show_default=True)
-@click.option("--corrupt", default=0, show_default=True, help="Series of each folder whose headers are corrupted.")
+@click.option("--alarm-rate", type=float, callback=_rate, default=0.01, show_default=True)
+@click.option(
+    "--corrupt", type=click.IntRange(0), default=0, show_default=True,
+    help="Series of each folder whose headers are corrupted.",
+)  # fmt: skip
 @click.option("--dcm-classifier", "peer", type=click.Path(exists=True, path_type=Path), help="Python that has it.")
 def command(
     *, data: tuple[Path, ...], bundle: Path | None, out: Path, alarm_rate: float, corrupt: int, peer: Path | None

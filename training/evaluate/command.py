@@ -7,6 +7,7 @@ import click
 
 from inference.atomic import replace_file
 from training.data.rows import read_rows
+from training.errors import RefusedError
 from training.evaluate.report import Options, Rows, measure, table
 from training.evaluate.traces import page
 from training.files import write_json
@@ -35,12 +36,16 @@ Examples:
 def command(  # noqa: PLR0913 - one argument an option
     *, checkpoint: Path, data: Path, out: Path | None, part: str, distance: bool, tracepreds: bool, device: str
 ) -> None:
-    """Measure CHECKPOINT on DATA/test.csv: retrieval, probes (learnt on DATA/train.csv), parameter errors."""
+    """Measure CHECKPOINT on DATA/test.csv: retrieval, probes (learnt on DATA/train.csv, if any), parameter errors."""
     where = local_device(device)
     trained = load_trained(checkpoint, where)
-    train = Rows(rows=read_rows(data / "train.csv"), folder=data) if (data / "train.csv").exists() else None
+    measured, learnt = data / f"{part}.csv", data / "train.csv"
+    test = Rows(rows=read_rows(measured), folder=data)
+    if not test.rows:
+        raise RefusedError(f"{measured}: holds no slice to measure on")
+    train = Rows(rows=read_rows(learnt) if learnt.exists() else [], folder=data)
     options = Options(distance=distance, traces=_TRACED if tracepreds else 0)
-    report, traces = measure(trained, Rows(rows=read_rows(data / f"{part}.csv"), folder=data), train, where, options)
+    report, traces = measure(trained, test, train if train.rows else None, where, options)
     out = out or checkpoint.parent
     write_json(out / f"{part}.json", report.to_json())
     click.echo(table(report))

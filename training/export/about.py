@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from inference.manifest import is_name
+from training.errors import RefusedError
 from training.export.variants import Precision
 
 
@@ -21,3 +23,11 @@ class About:
     precision: Precision = "fp32"
     torchscript: bool = False
     files: Mapping[str, bytes] = field(default_factory=dict)  # more files, e.g. calibration.json and reference.npy
+
+    def __post_init__(self) -> None:
+        for what, text in (("name", self.name), ("version", self.version)):
+            if not is_name(text):
+                raise RefusedError(
+                    f"{what} is {text!r}; a bundle's has lower case letters, digits, '_', '.' and '-', at most 40, and "
+                    "begins with a letter or a digit"
+                )

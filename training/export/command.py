@@ -56,9 +56,6 @@ def command(  # noqa: PLR0913 - one argument an option
 
     torch and ONNX Runtime are compared first, on slices of DATA/val.csv (or train.csv).
     """
-    trained = load_trained(checkpoint, torch.device("cpu"))
-    rows = read_rows(data / "train.csv")
-    held_out = read_rows(data / "val.csv") if (data / "val.csv").exists() else []
     about = About(
         name=name,
         version=version,
@@ -70,6 +67,11 @@ def command(  # noqa: PLR0913 - one argument an option
         precision=precision,
         torchscript=torchscript,
     )
+    trained = load_trained(checkpoint, torch.device("cpu"))
+    rows = read_rows(data / "train.csv")
+    held_out = read_rows(data / "val.csv") if (data / "val.csv").exists() else []
+    if not rows:
+        raise RefusedError(f"{data / 'train.csv'}: holds no slice; its captions make the label grid")
     images = _images(held_out or rows, data, trained.recipe.pixels)
     captions = [row.caption for row in rows]
     try:

@@ -1,6 +1,5 @@
 """Weights of an open_clip checkpoint, in the names of our model and for grey slices in [0, 1]."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from training.errors import RefusedError
+from training.train.saved import read_saved
 
 # How CLIP standardises red, green and blue (Radford 2021).
 CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
@@ -21,14 +21,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
     Only tensors and plain values are unpickled; RefusedError for anything else.
     """
-    try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise RefusedError(
-            f"{path}: holds more than weights, which is not unpickled for safety; save its state_dict alone"
-        ) from error
-    except (OSError, RuntimeError, EOFError) as error:
-        raise RefusedError(f"{path}: cannot be read as a checkpoint: {error}") from error
+    document = read_saved(path)
     state = document.get("state_dict", document) if isinstance(document, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise RefusedError(f"{path}: holds no state_dict")

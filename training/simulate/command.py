@@ -28,7 +28,7 @@ Examples:
     "--enhanced-share", type=click.FloatRange(0, 1), default=0.15, show_default=True, help="Multi-frame series."
 )
 @click.option("--corruption", help="Make every header wrong in this way; an unknown name lists them all.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 def command(  # noqa: PLR0913 - one argument an option
     *,
     out: Path,
@@ -42,7 +42,7 @@ def command(  # noqa: PLR0913 - one argument an option
     corruption: str | None,
     seed: int,
 ) -> None:
-    """Write simulated MR studies as DICOM to OUT, with truth.csv that says what each series shows.
+    """Write simulated MR studies as DICOM to OUT (new or empty), with truth.csv that says what each series shows.
 
     Headers are true by construction unless a corruption is asked for. The same options give the same bytes.
     """

@@ -2,7 +2,6 @@
 
 import io
 import json
-import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +13,10 @@ from inference.fields import FieldTable, field_table
 from training.errors import RefusedError
 from training.models.build import Built, build
 from training.recipe import Recipe, recipe_from
+from training.train.saved import read_saved
 
 FORMAT: Final = "mrclip.checkpoint/1"
+_KEYS: Final = ("recipe", "fields", "step", "model", "average", "optimiser")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +59,12 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint; RefusedError names the file and what is wrong with it."""
-    try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise RefusedError(f"{path}: cannot be read as a checkpoint: {error}") from error
+    document = read_saved(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise RefusedError(f"{path}: is not a checkpoint of this program; `mrclip-train import` takes open_clip's")
+    missing = [key for key in _KEYS if key not in document]
+    if missing:
+        raise RefusedError(f"{path}: has no {missing[0]!r}; a checkpoint has {', '.join(_KEYS)}")
     fields = document["fields"]
     return Checkpoint(
         recipe=recipe_from(document["recipe"]),

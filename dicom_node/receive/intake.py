@@ -74,6 +74,31 @@ class Intake:
         except RefusedInstanceError as error:
             self._keep(request, error)
             raise
+        return self._store(identity, request)
+
+    def released(self, series: Iterable[SeriesInstanceUid]) -> None:
+        """Nobody has an association open any more that sent some of these series."""
+        series = list(series)
+        for uid in series:
+            with request_of(uid):
+                log.info("series sent", extra={"series_uid": uid})
+        self._ledger.release(series, due_at=self._clock() + timedelta(seconds=self._quiet.quiet_after_release_s))
+
+    def replay(self) -> tuple[int, int]:
+        """Try everything in quarantine again; how much was taken in, and how much stays there as it is."""
+        taken = kept = 0
+        for entry in self._quarantine.entries():
+            try:
+                identity = _checked(entry.request)
+            except RefusedInstanceError:  # kept again it would look as if it had been refused now
+                kept += 1
+            else:
+                self._store(identity, entry.request)
+                self._quarantine.remove(entry)
+                taken += 1
+        return taken, kept
+
+    def _store(self, identity: Identity, request: StoreRequest) -> Taken:
         stored = self._spool.store(
             EncodedInstance(
                 series_instance_uid=identity.series_instance_uid,
@@ -92,29 +117,8 @@ class Intake:
         if stored.arrival == "conflict":
             log.warning("another data set has this UID", extra={"sop_instance_uid": identity.sop_instance_uid})
         elif not stored.exists():  # retention took its series away between the two: once more
-            return self.take(request)
+            return self._store(identity, request)
         return Taken(series_instance_uid=identity.series_instance_uid, stored=stored)
-
-    def released(self, series: Iterable[SeriesInstanceUid]) -> None:
-        """Nobody has an association open any more that sent some of these series."""
-        series = list(series)
-        for uid in series:
-            with request_of(uid):
-                log.info("series sent", extra={"series_uid": uid})
-        self._ledger.release(series, due_at=self._clock() + timedelta(seconds=self._quiet.quiet_after_release_s))
-
-    def replay(self) -> tuple[int, int]:
-        """Try everything in quarantine again; how much was taken in, and how much stays there."""
-        taken = kept = 0
-        for entry in self._quarantine.entries():
-            try:
-                self.take(entry.request)
-            except RefusedInstanceError:
-                kept += 1
-            else:
-                self._quarantine.remove(entry)
-                taken += 1
-        return taken, kept
 
     def _record(self, identity: Identity, request: StoreRequest) -> bool:
         now = self._clock()

@@ -1,5 +1,6 @@
 """Instances come in from real senders and from scripted ones; every outcome is a status, and 0000 means safe."""
 
+import os
 import socket
 import subprocess
 import threading
@@ -378,8 +379,12 @@ def test_quarantine_is_replayed_once_its_cause_is_gone(
         deep["ReferencedImageSequence"].is_undefined_length = True
         assert association.send_c_store(deep).Status == 0xC000
     assert send(association, b"garbage", sop_class=MRImageStorage, instance="1.2.3") == 0xC000
+    (staying,) = (path for path in stored(node.spool) if path.read_bytes().endswith(b"garbage"))
+    os.utime(staying, (1, 1))  # retention goes by when it was refused
+    noted = staying.with_suffix(".json").read_bytes()
     assert node.intake.replay() == (1, 1)
     assert node.quarantine.count() == 1
+    assert (staying.stat().st_mtime, staying.with_suffix(".json").read_bytes()) == (1, noted)
     assert [line.series_instance_uid for line in node.ledger.page()] == [deep.SeriesInstanceUID]
 
 

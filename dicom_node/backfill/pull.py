@@ -19,7 +19,6 @@ from dicom_node.ledger.records import LATER
 from dicom_node.ledger.store import Ledger
 from dicom_node.logs import Trouble
 from dicom_node.receive.intake import Intake
-from dicom_node.receive.quarantine import StoreRequest
 from dicom_node.receive.spool import Spool
 from inference.identifiers import SopInstanceUid
 
@@ -129,7 +128,7 @@ class Backfill:
 
     def _instance(self, series: RemoteSeries, uid: SopInstanceUid, pulled: Pulled) -> None:
         def pull() -> None:
-            self._intake.take(StoreRequest.of_file(self._archive.fetch(series, uid)))
+            self._intake.take_file(self._archive.fetch(series, uid))
 
         try:
             self._patiently(pull)

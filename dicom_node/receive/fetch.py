@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from dicom_node.errors import NodeError, RefusedInstanceError
 from dicom_node.receive.intake import Intake
-from dicom_node.receive.quarantine import StoreRequest
 from inference.identifiers import SeriesInstanceUid
 
 log = logging.getLogger(__name__)
@@ -83,7 +82,7 @@ class Fetcher:
             if self._closed.is_set():
                 break
             try:
-                taken.append(self._intake.take(self._request(source, instance)).series_instance_uid)
+                taken.append(self._intake.take_file(self._file(source, instance)).series_instance_uid)
             except RefusedInstanceError as error:
                 log.warning("instance not taken", extra={"address": source.url, "reason": str(error)})
         self._intake.released(set(taken))
@@ -96,8 +95,8 @@ class Fetcher:
         except (ValueError, KeyError, TypeError):
             raise FetchError("the source does not list the instances of the series") from None
 
-    def _request(self, source: Source, instance: str) -> StoreRequest:
-        return StoreRequest.of_file(self._get(source, f"/instances/{instance}/file", self._max_instance_bytes))
+    def _file(self, source: Source, instance: str) -> bytes:
+        return self._get(source, f"/instances/{instance}/file", self._max_instance_bytes)
 
     def _get(self, source: Source, path: str, max_bytes: int) -> bytes:
         request = urllib.request.Request(source.url + path)  # noqa: S310 - the settings take http and https only

@@ -76,6 +76,15 @@ class Intake:
             raise
         return self._store(identity, request)
 
+    def take_file(self, content: bytes) -> Taken:
+        """Store what a Part 10 file brings (PS3.10 7.1), as `take` does; what is refused is in quarantine too."""
+        try:
+            request = StoreRequest.of_file(content)
+        except RefusedInstanceError as error:
+            self._keep(StoreRequest.of_refused_file(content), error)
+            raise
+        return self.take(request)
+
     def released(self, series: Iterable[SeriesInstanceUid]) -> None:
         """Nobody has an association open any more that sent some of these series."""
         series = list(series)

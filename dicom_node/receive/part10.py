@@ -26,6 +26,8 @@ _STUDY, _SERIES = 0x0020000D, 0x0020000E
 _WANTED: Final = frozenset({_SOP_CLASS, _SOP_INSTANCE, _MODALITY, _STUDY, _SERIES})
 _TRANSFER_SYNTAX: Final = 0x00020010
 _SENDER: Final = 0x00020017
+_MEDIA_CLASS, _MEDIA_INSTANCE = 0x00020002, 0x00020003  # Media Storage SOP Class and SOP Instance UID
+_WANTED_OF_FILE: Final = frozenset({_MEDIA_CLASS, _MEDIA_INSTANCE, _TRANSFER_SYNTAX, _SENDER})
 
 _DELIMITERS: Final = 0xFFFE  # group of items and their ends (PS3.5 7.5)
 _ITEM_END, _SEQUENCE_END = 0xFFFEE00D, 0xFFFEE0DD
@@ -58,6 +60,8 @@ class Identity:
 class FileMeta:
     """What the file meta information of a file says, and where the data set begins."""
 
+    sop_class_uid: str  # as it stands there, if it is a UID or not; empty where it is missing
+    sop_instance_uid: str
     transfer_syntax_uid: str
     sending_aet: str | None
     data_set_offset: int
@@ -82,12 +86,17 @@ def read_file_meta(file: memoryview) -> FileMeta:
     if bytes(file[128:132]) != b"DICM":
         raise CannotUnderstandError("the file has no DICM prefix (PS3.10 7.1)")
     walk = _Walk(_group_2(file), little=True, implicit=False, position=132)
-    values = {tag: _text(value) for tag, value in walk.elements((_TRANSFER_SYNTAX, _SENDER), last=0x0002FFFF)}
+    values = {tag: _text(value) for tag, value in walk.elements(_WANTED_OF_FILE, last=0x0002FFFF)}
     syntax = values.get(_TRANSFER_SYNTAX, "")
     if not is_uid(syntax):
         raise CannotUnderstandError("Transfer Syntax UID (0002,0010) is missing or is not a UID")
-    sender = _short_text(values, _SENDER)
-    return FileMeta(transfer_syntax_uid=syntax, sending_aet=sender, data_set_offset=walk.position)
+    return FileMeta(
+        sop_class_uid=values.get(_MEDIA_CLASS, ""),
+        sop_instance_uid=values.get(_MEDIA_INSTANCE, ""),
+        transfer_syntax_uid=syntax,
+        sending_aet=_short_text(values, _SENDER),
+        data_set_offset=walk.position,
+    )
 
 
 def file_meta(

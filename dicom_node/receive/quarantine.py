@@ -11,6 +11,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
+from pydicom.uid import ImplicitVRLittleEndian
+
+from dicom_node.errors import RefusedInstanceError
 from dicom_node.receive.files import make_folder, remove_parts, write_whole
 from dicom_node.receive.part10 import file_meta, identify, read_file_meta
 
@@ -37,6 +40,28 @@ class StoreRequest:
             sop_instance_uid=identity.sop_instance_uid,
             transfer_syntax_uid=meta.transfer_syntax_uid,
             data_set=data_set,
+            calling_aet=meta.sending_aet,
+        )
+
+    @classmethod
+    def of_refused_file(cls, content: bytes) -> Self:
+        """What can be kept of a file that `of_file` refuses: what its file meta information says, or else its bytes."""
+        file = memoryview(content)
+        try:
+            meta = read_file_meta(file)
+        except RefusedInstanceError:  # so nobody says what it is in; this is what a data set is in then (PS3.5 10.1)
+            return cls(
+                sop_class_uid="",
+                sop_instance_uid="",
+                transfer_syntax_uid=ImplicitVRLittleEndian,
+                data_set=file,
+                calling_aet=None,
+            )
+        return cls(
+            sop_class_uid=meta.sop_class_uid,
+            sop_instance_uid=meta.sop_instance_uid,
+            transfer_syntax_uid=meta.transfer_syntax_uid,
+            data_set=file[meta.data_set_offset :],
             calling_aet=meta.sending_aet,
         )
 

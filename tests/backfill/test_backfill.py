@@ -16,6 +16,7 @@ from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
 from dicom_node.ledger.records import LATER, LIVE
 from dicom_node.ledger.store import Ledger
+from dicom_node.receive import part10
 from dicom_node.receive.intake import Intake, QuietTimes
 from dicom_node.receive.quarantine import Quarantine
 from dicom_node.receive.spool import Spool
@@ -37,17 +38,19 @@ class Place:
         self.engine = open_engine(f"sqlite:///{folder / 'ledger.sqlite3'}")
         migrate(self.engine)
         self.ledger, self.spool = Ledger(self.engine), Spool(folder / "spool")
+        self.quarantine = Quarantine(self.spool.root)
+        self.intake = Intake(
+            ledger=self.ledger, spool=self.spool, quarantine=self.quarantine, clock=lambda: NOW, priority=LATER,
+            quiet=QuietTimes(quiet_s=60, quiet_after_release_s=0),
+        )  # fmt: skip
         self.stop, self.said = threading.Event(), list[str]()
 
     def pull(self, archive: Any, *, ahead: int = 100, advance: Callable[[str, int], None] | None = None) -> Pulled:
         """Pull one day."""
-        quiet = QuietTimes(quiet_s=60, quiet_after_release_s=0)
-        intake = Intake(
-            ledger=self.ledger, spool=self.spool, quarantine=Quarantine(self.spool.root), quiet=quiet,
-            clock=lambda: NOW, priority=LATER,
-        )  # fmt: skip
         manners = Manners(per_minute=60_000, ahead=ahead, retry_s=0.01)
-        work = Backfill(archive, intake=intake, ledger=self.ledger, spool=self.spool, manners=manners, stop=self.stop)
+        work = Backfill(
+            archive, intake=self.intake, ledger=self.ledger, spool=self.spool, manners=manners, stop=self.stop
+        )
         return work.run([DAY], clock=lambda: NOW, advance=advance or (lambda what, count: self.said.append(what)))
 
 
@@ -123,6 +126,30 @@ def test_what_passes_is_asked_again_and_what_does_not_fails_one_series(place: Pl
     archive.failures = [ArchiveError("gone", retry=False)]
     assert place.pull(archive) == Pulled(series=1, instances=3, failed=1)
     assert place.pull(archive) == Pulled(series=1, instances=3, known=1)
+
+
+def test_what_is_fetched_and_refused_is_kept_with_its_reason_and_replayed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = study(DAY, 1)
+    archive, fetch = Twin(images), Twin.fetch
+    images[0].ReferencedImageSequence = [Dataset()]
+    images[0]["ReferencedImageSequence"].is_undefined_length = True
+    no_file = images[1].SOPInstanceUID
+
+    def fetched(self: Twin, of: RemoteSeries, instance: SopInstanceUid) -> bytes:
+        return b"<html>Sign in</html>" if instance == no_file else fetch(self, of, instance)
+
+    monkeypatch.setattr(Twin, "fetch", fetched)
+    with monkeypatch.context() as patch:
+        patch.setattr(part10, "DEEPEST", -1)  # a fault of ours, say
+        assert place.pull(archive) == Pulled(series=1, instances=1, refused=2)
+    kept = {entry.reason: bytes(entry.request.data_set) for entry in place.quarantine.entries()}
+    assert kept["the file has no DICM prefix (PS3.10 7.1)"] == b"<html>Sign in</html>"
+    assert any("nested deeper" in reason for reason in kept)
+    assert place.intake.replay() == (1, 1)
+    assert [line.instances for line in place.ledger.page()] == [2]
+    assert place.pull(archive) == Pulled(series=1, refused=1)
 
 
 def test_it_waits_while_too_much_waits_to_be_read_and_says_so(

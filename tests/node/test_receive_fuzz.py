@@ -154,7 +154,13 @@ def test_file_meta_information_is_read_whatever_follows_it(data_set: bytes):
         sending_aet="SENDER",
     )
     said = read_file_meta(memoryview(meta + data_set))
-    assert said == FileMeta(transfer_syntax_uid=ImplicitVRLittleEndian, sending_aet="SENDER", data_set_offset=len(meta))
+    assert said == FileMeta(
+        sop_class_uid="1.2.3",
+        sop_instance_uid="1.2.4",
+        transfer_syntax_uid=ImplicitVRLittleEndian,
+        sending_aet="SENDER",
+        data_set_offset=len(meta),
+    )
 
 
 def test_a_large_data_set_of_tiny_items_takes_no_memory_and_little_time():

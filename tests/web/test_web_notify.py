@@ -128,11 +128,12 @@ def test_a_body_that_is_no_notice_is_refused(node: Node) -> None:
         assert node.ask("POST", "/api/v1/notify", headers=headers, body=body).status == 422, body
 
 
-def test_what_cannot_be_taken_is_passed_over(node: Node, source: Script) -> None:
+def test_what_cannot_be_taken_is_kept_and_passed_over(node: Node, source: Script) -> None:
     source.hold(series(4))
     source.answers["/instances/instance-1/file"] = (200, b"not DICOM")
     tell(node, source.url)
     wait_for(lambda: instances(node) == [3], what="the other three")
+    assert [entry.request.data_set for entry in node.site.quarantine.entries()] == [b"not DICOM"]
 
 
 @pytest.mark.parametrize(

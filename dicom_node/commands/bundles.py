@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dicom_node.commands.terminal import clean
 from inference.bundle import default_bundle, open_bundle
 from inference.manifest import BundleError
 from inference.registry import Registry, RegistryError
@@ -86,4 +87,4 @@ def describe(*, bundle: Path | None) -> None:
     if opened is None:
         raise click.ClickException("the package was built without a bundle; the node reads by rules alone")
     click.echo(f"{opened.manifest.name} {opened.manifest.version} {opened.sha256}\n")
-    click.echo(opened.read("MODEL_CARD.md").decode())
+    click.echo(clean(opened.read("MODEL_CARD.md").decode(errors="replace"), keep="\n\t"))

@@ -10,6 +10,7 @@ import click
 
 from dicom_node import logs
 from dicom_node.commands.options import config_option, settings_from
+from dicom_node.commands.terminal import clean
 from dicom_node.doctor import Check
 from dicom_node.doctor.examination import examine
 from dicom_node.wiring import utc_now
@@ -51,7 +52,7 @@ def _print_text(checks: Iterable[Check]) -> bool:
     whole = True
     for check in checks:
         whole = whole and check.state != "broken"
-        click.echo(f"{check.state:8} {check.name}: {check.message}")
+        click.echo(clean(f"{check.state:8} {check.name}: {check.message}"))
         if check.advice is not None:
-            click.echo(f"{'':8} -> {check.advice}")
+            click.echo(clean(f"{'':8} -> {check.advice}"))
     return whole

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from dicom_node.commands.terminal import clean
 from inference.identifiers import SeriesInstanceUid
 from inference.read import Reader, SeriesResult
 from inference.reading import Reading, SeriesReading, StackReading
@@ -45,7 +47,8 @@ class Sinks:
         if self.html_file is not None:
             from dicom_node.report.html import page
 
-            self.html_file.write_text(page(reading, self._pictures), encoding="utf-8")
+            # The name of a refused file need not be UTF-8.
+            self.html_file.write_text(page(reading, self._pictures), encoding="utf-8", errors="backslashreplace")
         if self.npz_file is not None:
             with self.npz_file.open("wb") as file:
                 np.savez(file, **self._embeddings)  # pyright: ignore[reportArgumentType] - one array a stack, by name
@@ -71,10 +74,11 @@ def print_table(reading: Reading) -> None:
             table.add_row(*_row(series, stack), style="bold red" if stack.inconsistency.flagged else None)
     console.print(table)
     for refused in reading.refused:
-        console.print(f"refused {refused.path}: {refused.code}: {refused.message}", highlight=False, markup=False)
+        said = f"refused {refused.path}: {refused.code}: {refused.message}"
+        console.print(clean(said), highlight=False, markup=False)
 
 
-def _row(series: SeriesReading, stack: StackReading) -> tuple[str, ...]:
+def _row(series: SeriesReading, stack: StackReading) -> tuple[str | Text, ...]:
     contrast = stack.contrast
     shown = "" if contrast is None else f"{contrast.label} {contrast.probability:.2f}"
     status = stack.status if stack.reason is None else f"{stack.status}: {stack.reason.code}"
@@ -86,5 +90,6 @@ def _row(series: SeriesReading, stack: StackReading) -> tuple[str, ...]:
         shown,
         stack.claimed_contrast or "",
         "" if p_value is None else f"{p_value:.3f}",
-        "\n".join(f"{finding.severity}: {finding.message}" for finding in stack.findings),
+        # A Text, as descriptions that findings quote may look like markup.
+        Text("\n".join(clean(f"{finding.severity}: {finding.message}") for finding in stack.findings)),
     )

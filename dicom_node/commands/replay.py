@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from dicom_node.commands.options import config_option, settings_from
+from dicom_node.commands.terminal import clean
 from dicom_node.errors import NodeError
 from dicom_node.ledger.records import SeriesSummary
 from dicom_node.ledger.store import Ledger
@@ -50,9 +51,9 @@ def command(*, config: Path | None, dry_run: bool) -> None:
 
 def _list(quarantine: Quarantine, ledger: Ledger) -> None:
     for entry in quarantine.entries():
-        click.echo(f"file {entry.path.name}: {entry.status:04X} {entry.reason}")
+        click.echo(clean(f"file {entry.path.name}: {entry.status:04X} {entry.reason}"))
     for summary in _given_up(ledger):
-        click.echo(f"series {summary.series_instance_uid}: {summary.attempts} attempts, {summary.reason}")
+        click.echo(clean(f"series {summary.series_instance_uid}: {summary.attempts} attempts, {summary.reason}"))
     dead = ledger.counts().deliveries["dead"]
     click.echo(f"deliveries given up: {dead}")
     click.echo(f"answers of Storage Commitment given up: {ledger.commitments_by_state()['dead']}")

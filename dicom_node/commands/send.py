@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dicom_node.commands.progress import progress
+from dicom_node.commands.terminal import clean
 from dicom_node.deliver.scu import Peer
 from dicom_node.errors import SettingsError
 from dicom_node.send import send
@@ -43,7 +44,7 @@ def command(
     with progress() as advance:
         result = send(paths, peer, advance=lambda count: advance("files", count))
     for failure in result.failures:
-        click.echo(f"{failure.label}: {failure.reason}", err=True)
+        click.echo(clean(f"{failure.label}: {failure.reason}"), err=True)
     left_out = f", {result.left_out} files are not DICOM" if result.left_out else ""
     click.echo(f"{result.sent} sent, {len(result.failures)} failed{left_out}")
     if result.failures:

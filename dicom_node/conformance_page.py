@@ -102,6 +102,7 @@ class in each of the transfer syntaxes above and the SCP role, or by C-MOVE to a
 | Each stack of the series | one group of TID 1501 with its source images, TID 4019 algorithm identification |
 | Series | one for all reports on a source series, in the study of the source, SeriesDescription `{series}` |
 | Completion, verification, preliminary | COMPLETE, UNVERIFIED, PRELIMINARY |
+| Dates and times | of the first reading of these instances, in the images' Timezone Offset From UTC (0008,0201); without one in `report.timezone`, by default UTC, which (0008,0201) then does not say and Contribution DateTime (0018,A002) does. `mrclip read --sr`: in the zone of its machine |
 | Revision | a report that supersedes another names it in Predecessor Documents Sequence (0040,A360) |
 | Equipment | Contributing Equipment Sequence (0018,A001), one Device UID for each version of model, calibration and rules |
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self, cast
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -30,6 +31,7 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 
 from dicom_node.addresses import is_redis_url
 from dicom_node.errors import SettingsError
+from dicom_node.zones import zone_name
 
 ENVIRONMENT_PREFIX: Final = "MRCLIP__"
 
@@ -162,6 +164,7 @@ class ReportSettings(Section):
     send: Literal["answered", "flagged", "all"] = "answered"  # answered: a stack was read, or a finding
     secondary_capture: bool = False  # a picture of each stack beside the report
     key_objects: bool = False  # a Key Object Selection "Quality Issue" beside the report on a flagged series
+    timezone: Annotated[str, AfterValidator(zone_name)] = "UTC"  # of its dates and times where the images name none
 
 
 class DicomDestination(Section):

@@ -42,6 +42,7 @@ from dicom_node.work.files import SpoolFiles, StoreFiles, WorkFiles
 from dicom_node.work.outdated import WithOutdated
 from dicom_node.work.pipeline import Pipeline, WorkPolicy
 from dicom_node.work.readers import Readers, bundle_source
+from dicom_node.zones import zone
 from inference.model import load_model
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ def make_pipeline(settings: Settings, *, ledger: Ledger, files: WorkFiles, reade
             companions=Companions(
                 secondary_capture=settings.report.secondary_capture, key_objects=settings.report.key_objects
             ),
+            timezone=zone(settings.report.timezone),
         ),
         clock=utc_now,
     )

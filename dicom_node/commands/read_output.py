@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,8 @@ class Sinks:
         if no_report_reason(result.reading, instances, "answered") is not None:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        report = make_report(result.reading, instances, self.reader, created_at=datetime.now(UTC), predecessor=None)
+        now = datetime.now().astimezone()  # in the zone of this machine
+        report = make_report(result.reading, instances, self.reader, created_at=now, predecessor=None)
         report.save_as(folder / f"{report.SOPInstanceUID}.dcm", enforce_file_format=True)
 
 

@@ -15,7 +15,7 @@ class ReportContext:
     reader_digest: str  # SHA-256 in hexadecimal: bundle, site calibration, rules, alarm rate
     rules_version: str
     model: ModelIdentity | None  # None: rules only
-    created_at: datetime  # with its zone; written in the zone of the study where its images name one
+    created_at: datetime  # with its zone, in which it is written unless the images of the study name another
     predecessor_sop_instance_uid: SopInstanceUid | None = None
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 from dicom_node.commitment import Reference, Request, new_transaction_uid
@@ -53,6 +53,7 @@ class WorkPolicy:
     commitment_answer_s: float = 3600.0  # how long a destination may take to commit to what it took
     commitment_max_asks: int = 24
     companions: Companions = NO_COMPANIONS  # what goes with each report
+    timezone: tzinfo = UTC  # of a report's dates and times where its images name none
 
 
 class Pipeline:
@@ -204,7 +205,8 @@ class Pipeline:
         if reason is not None:
             return replace(read, reason=reason)
         with tracing.span("report"):
-            report = make_report(reading, instances, reader, created_at=job.created_at, predecessor=job.predecessor_uid)
+            created_at = job.created_at.astimezone(self._policy.timezone)
+            report = make_report(reading, instances, reader, created_at=created_at, predecessor=job.predecessor_uid)
             row = ReportRow(
                 sop_instance_uid=SopInstanceUid(report.SOPInstanceUID),
                 sop_class_uid=report.SOPClassUID,
@@ -212,7 +214,7 @@ class Pipeline:
             )
             outcome = replace(read, report=row, reason=None, destinations=tuple(self._destinations))
             companions = make_companions(
-                result, instances, reader, report=row.sop_instance_uid, created_at=job.created_at,
+                result, instances, reader, report=row.sop_instance_uid, created_at=created_at,
                 wanted=self._policy.companions,
             )  # fmt: skip
             self._files.keep(report, companions, job=job, outcome=outcome)

@@ -111,7 +111,8 @@ def test_a_zip_and_a_folder_say_the_same(images: Path, tmp_path: Path) -> None:
     assert document(archive, "--bundle", "none") == document(images, "--bundle", "none")
 
 
-def test_the_files_beside_it(images: Path, bundle: Path, tmp_path: Path) -> None:
+def test_the_files_beside_it(images: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "JST-9")
     page, npz, reports = tmp_path / "page.html", tmp_path / "embeddings.npz", tmp_path / "reports"
     said = document(images, "--bundle", bundle, "--html", page, "--embeddings", npz, "--sr", reports)
     uid = said["series"][0]["series_instance_uid"]
@@ -120,7 +121,10 @@ def test_the_files_beside_it(images: Path, bundle: Path, tmp_path: Path) -> None
         assert embeddings[f"{uid}/0"].shape[0] == 5
         np.testing.assert_allclose(np.linalg.norm(embeddings[f"{uid}/0"], axis=1), 1, rtol=1e-5)
     (report,) = reports.iterdir()
-    assert srread(report).SeriesDescription == "MR contrast check"
+    said = srread(report)
+    assert said.SeriesDescription == "MR contrast check"
+    (equipment,) = said.ContributingEquipmentSequence
+    assert equipment.ContributionDateTime == f"{said.ContentDate}{said.ContentTime}+0900", "in the machine's zone"
     text = page.read_text()
     assert text.count("data:image/png") == 5
     assert "seconds" in text

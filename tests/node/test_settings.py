@@ -7,6 +7,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, SecretStr
 
+from dicom_node import zones
 from dicom_node.addresses import shown_url
 from dicom_node.errors import SettingsError
 from dicom_node.settings import DicomDestination, FolderDestination, Settings, load_settings
@@ -43,6 +44,13 @@ def test_the_example_shows_every_key_with_its_default():
         ("queue: {broker_url: 'redis://localhost:many'}", "queue.broker_url: Value error, must be redis://"),
         ("reader: {alarm_rate: 1}", "reader.alarm_rate: Input should be less than 1"),
         ("report: {send: sometimes}", "report.send: Input should be 'answered', 'flagged' or 'all'"),
+        (
+            "report: {timezone: Europe/Nowhere}",
+            "report.timezone: Value error, 'Europe/Nowhere' is not known here; must be",
+        ),
+        ("report: {timezone: Europe}", "report.timezone: Value error, 'Europe' is not known here"),
+        ("report: {timezone: ''}", "report.timezone: Value error, '' is not known here"),
+        ("report: {timezone: ../etc/passwd}", "report.timezone: Value error, '../etc/passwd' is not known here"),
         ("destinations: [{name: a, ae_title: A, host: h}]", "destinations.0.port: Field required"),
         ("destinations: [{name: a, folder: f, port: 1}]", "destinations.0.port: unknown key"),
         ("destinations: [{name: a, folder: f}, {name: a, folder: g}]", "destinations must have different names"),
@@ -54,6 +62,13 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, named: str)
     with pytest.raises(SettingsError) as caught:
         load_settings(write(tmp_path, text + "\n"))
     assert named in str(caught.value)
+
+
+def test_a_zone_needs_data_of_zones_and_utc_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(zones, "available_timezones", set)
+    assert load_settings(write(tmp_path, "report: {timezone: UTC}\n")) == load_settings()
+    with pytest.raises(SettingsError, match=r"report\.timezone: .*this machine has none: install tzdata"):
+        load_settings(write(tmp_path, "report: {timezone: Europe/Berlin}\n"))
 
 
 def test_every_wrong_key_is_named_at_once(tmp_path: Path):

@@ -20,6 +20,7 @@ from training.benchmark.observe import observe
 from training.benchmark.shares import auroc, auroc_interval, share
 from training.benchmark.truth import read_truth
 from training.errors import RefusedError
+from training.simulate.command import command as simulation
 
 
 def test_exact_interval_of_nothing_in_ten_ends_at_thirty_one_percent() -> None:
@@ -67,6 +68,61 @@ def test_phantoms_and_unsure_rows_are_not_counted(tmp_path: Path) -> None:
 def test_folder_without_truth_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match=r"neither files\.csv nor truth\.csv"):
         read_truth(tmp_path)
+
+
+TRUTH = "series,SeriesInstanceUID,contrast,post_contrast,fat_suppressed,region"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        (
+            "truth.csv",
+            TRUTH.replace("contrast,post", "weighting,post") + "\n1,1.2,T1,no,no,head\n",
+            "column contrast is",
+        ),
+        ("truth.csv", TRUTH + "\n1,1.2,T1,no,no\n", "line 2: has no value for column region"),
+        ("truth.csv", TRUTH + "\n", "names no series"),
+        ("truth.csv", "\xff", "cannot be read as CSV"),
+        ("files.csv", "SOPInstanceUID,series_id,label_class,object\n1.2,1,T1,human brain\n", "column sure is missing"),
+    ],
+)
+def test_a_table_that_does_not_say_enough_is_refused_by_name(tmp_path: Path, name: str, text: str, words: str) -> None:
+    (tmp_path / name).write_bytes(text.encode("latin-1"))
+    with pytest.raises(RefusedError, match=rf"{name}.*{words}"):
+        read_truth(tmp_path)
+
+
+def test_what_simulate_writes_can_be_benchmarked(tmp_path: Path) -> None:
+    bundle, data, out = tiny_bundle.write(tmp_path / "tiny").folder, tmp_path / "simulated", tmp_path / "out"
+    small = ["--drawn", "--studies", "1", "--series", "2", "--slices", "2", "--head-share", "1", "--seed", "3"]
+    done = CliRunner().invoke(simulation, [str(data), *small], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    with (data / "truth.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    rows[1] |= {"corruption": "te-by-five", "grade": "clear"}
+    with (data / "truth.csv").open("w", newline="") as table:
+        writer = csv.DictWriter(table, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    truths = read_truth(data).by_series.values()
+    assert [one.fat_suppressed for one in truths] == [row["fat_suppressed"] == "yes" for row in rows]
+    arguments = [str(data), "--bundle", str(bundle), "--out", str(out)]
+    done = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    found = json.loads((out / "benchmark.json").read_text())["data"]["simulated"]
+    assert found["contrast"]["series"] == sum(row["contrast"] != "" for row in rows) > 0
+    assert " of 1 " in found["flagged"], "the other one's header is wrong"
+
+
+def test_a_folder_of_other_series_than_its_table_names_is_refused(tmp_path: Path) -> None:
+    bundle = tiny_bundle.write(tmp_path / "tiny").folder
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/truth.csv").write_text(TRUTH + "\n1,1.2,T1,no,no,head\n")
+    with pytest.raises(RefusedError, match="holds no series that its table names"):
+        CliRunner().invoke(
+            command, [str(tmp_path / "data"), "--bundle", str(bundle), "--out", str(tmp_path)], catch_exceptions=False
+        )
 
 
 @pytest.mark.parametrize(

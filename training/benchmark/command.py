@@ -52,6 +52,8 @@ def command(
     results: dict[str, Any] = {}
     for folder in data:
         observed = observe(folder, read_truth(folder), reader)
+        if not observed.stacks:
+            raise RefusedError(f"{folder}: holds no series that its table names")
         results[folder.name] = figures(observed, alarm_rate)
         if corrupt:
             results[folder.name]["corruptions"] = corrupted_scores(

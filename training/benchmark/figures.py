@@ -47,7 +47,7 @@ def figures(observed: Observed, alarm_rate: float) -> dict[str, Any]:
     """All figures but those of corruptions."""
     stacks, people = observed.stacks, [one for one in observed.stacks if one.truth.readable]
     strange = [one for one in stacks if not one.truth.readable]
-    clean = [alarm for alarm in observed.alarms if alarm.truth.readable]
+    clean = [alarm for alarm in observed.alarms if alarm.truth.readable and alarm.truth.clean]
     by: dict[str, dict[str, Any]] = {}
     for name, key in _STRATA.items():
         groups: dict[str, list[Outcome]] = defaultdict(list)
@@ -59,7 +59,7 @@ def figures(observed: Observed, alarm_rate: float) -> dict[str, Any]:
         "by": by,
         "abstention_curve": abstention_curve(people),
         "plane": str(share([one.plane == one.truth.plane for one in people if one.truth.plane])),
-        "estimates": estimate_errors(people),
+        "estimates": estimate_errors([one for one in people if one.truth.clean]),
         "strange_not_read": str(share([one.status != "read" for one in strange])),
         "strange": [{"series": one.truth.series, "label": one.truth.label, "answer": one.answer} for one in strange],
         "alarm_rate": alarm_rate,

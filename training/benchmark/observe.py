@@ -78,7 +78,7 @@ def observe(folder: Path, truths: Truths, reader: Reader) -> Observed:
         )
         if known:
             found.alarms.append(_alarm(reading, known[0][1]))
-            if known[0][1].readable:
+            if known[0][1].readable and known[0][1].clean:
                 found.members[known[0][1].series] = list(members)
 
     read_paths([folder], reader, observe=note)

@@ -9,8 +9,11 @@ from matplotlib.figure import Figure
 
 
 def write_plots(found: Mapping[str, Any], folder: Path, *, name: str) -> list[Path]:
-    """`NAME-confusion.svg`, `NAME-abstention.svg` and, where headers were corrupted, `NAME-corruptions.svg`."""
-    pictures = {"confusion": _confusion(found["contrast"]["confusion"]), "abstention": _curve(found)}
+    """`NAME-confusion.svg` where a contrast is counted, `NAME-abstention.svg`, and `NAME-corruptions.svg` where headers
+    were corrupted."""
+    pictures = {"abstention": _curve(found)}
+    if found["contrast"]["confusion"]:
+        pictures["confusion"] = _confusion(found["contrast"]["confusion"])
     if "corruptions" in found:
         pictures["corruptions"] = _corruptions(found["corruptions"])
     paths: list[Path] = []

@@ -1,11 +1,17 @@
 """A thread that does the same thing again and again: at an interval, and at once where it is woken."""
 
+import logging
 import threading
 from collections.abc import Callable
 
+log = logging.getLogger(__name__)
+
 
 class Rounds:
-    """Calls `do` from `start` to `stop`, on a thread of its own. `do` handles what it raises."""
+    """Calls `do` from `start` to `stop`, on a thread of its own.
+
+    `do` handles what it raises. What it does not is logged, and costs the rest of that round and no more.
+    """
 
     def __init__(self, do: Callable[[], object], *, name: str, interval_s: float) -> None:
         self._do, self._interval_s = do, interval_s
@@ -37,6 +43,9 @@ class Rounds:
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._woken.clear()
-            self._do()
+            try:
+                self._do()
+            except Exception:
+                log.exception("a round failed", extra={"task": self._thread.name})
             if not self._stopped.is_set():
                 self._woken.wait(self._interval_s)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, InternalError, OperationalError
 
 from dicom_node.doctor import Check, broken, ok, warning
 from dicom_node.errors import LedgerUnavailableError, SettingsError
-from dicom_node.ledger.engine import Transactions, open_engine
+from dicom_node.ledger.engine import Transactions, check_writable, open_engine
 from dicom_node.ledger.migrations import revisions
 from dicom_node.ledger.store import Ledger
 from dicom_node.settings import Settings
@@ -34,19 +34,20 @@ def check_ledger(settings: Settings, now: datetime) -> Iterator[Check]:
             yield _missing(settings)
         else:
             yield from _check(engine, now)
-    except DatabaseError as error:  # its text quotes a statement with its values
-        yield _faulty(type(error.orig or error).__name__)
+    except LedgerUnavailableError as error:
+        cause = error.__cause__
+        if isinstance(cause, DatabaseError) and not isinstance(cause, OperationalError | InternalError):
+            yield _faulty(type(cause.orig or cause).__name__)
+        else:
+            yield _unavailable(engine, str(error))
     finally:
         engine.dispose()
 
 
 def _check(engine: Engine, now: datetime) -> Iterator[Check]:
-    try:
-        with Transactions(engine).write() as session:  # a writer's lock: without it the node could keep nothing
-            current, newest, known = revisions(session.connection())
-    except LedgerUnavailableError as error:
-        yield _unavailable(engine, str(error))
-        return
+    with Transactions(engine).write() as session:  # a writer's lock: without it the node could keep nothing
+        check_writable(session)
+        current, newest, known = revisions(session.connection())
     if current is not None and not known:
         yield broken(
             "ledger",

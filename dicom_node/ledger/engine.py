@@ -7,13 +7,22 @@ from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import LedgerUnavailableError, SettingsError
 
+# Something is wrong with the row. Every other error is the database's: it is away, locked, read-only or damaged.
+ROW_FAULTS: Final = (DataError, IntegrityError)
 _READ_ONLY: Final = "mrclip_read_only"
 
 
@@ -49,7 +58,7 @@ class Transactions:
     def write(self) -> Generator[Session]:
         """One transaction that may write; it is committed unless the block raises.
 
-        Raises LedgerUnavailableError where the database does not answer or stays locked.
+        Raises LedgerUnavailableError where the database does not answer or stays locked, and one of ROW_FAULTS.
         """
         with self._turn, translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
             yield session
@@ -63,14 +72,23 @@ class Transactions:
 
 @contextmanager
 def translated() -> Generator[None]:
-    """A block in which a database that does not answer is a LedgerUnavailableError."""
+    """A block in which whatever a database says is a LedgerUnavailableError, but what is wrong with a row."""
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+    except ROW_FAULTS:
+        raise
+    except (DBAPIError, PoolTimeoutError) as error:
         raise LedgerUnavailableError(f"the ledger does not answer: {_cause(error)}") from error
 
 
-def _cause(error: OperationalError | InterfaceError | PoolTimeoutError) -> str:
+def check_writable(session: Session) -> None:
+    """Raise LedgerUnavailableError where the database answers and takes nothing in, as a standby of PostgreSQL does."""
+    on_postgresql = session.get_bind().dialect.name == "postgresql"
+    if on_postgresql and session.scalar(text("SHOW transaction_read_only")) == "on":
+        raise LedgerUnavailableError("the ledger's database is read-only")
+
+
+def _cause(error: DBAPIError | PoolTimeoutError) -> str:
     """The kind of an error, and why there is no connection where there is none.
 
     The text of any other error may quote a statement and its values.
@@ -79,7 +97,7 @@ def _cause(error: OperationalError | InterfaceError | PoolTimeoutError) -> str:
     kind = type(cause or error).__name__
     if isinstance(error, PoolTimeoutError):
         return kind
-    if error.statement is not None:
+    if error.statement is not None or not isinstance(error, InterfaceError | OperationalError):
         return f"{kind} {getattr(cause, 'sqlite_errorname', '')}".rstrip()
     # psycopg: `connection to server at "192.0.2.1", port 5432 failed: Connection refused`, and hints below it.
     why = str(cause).strip().partition("\n")[0].rpartition(" failed: ")[2]

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from dicom_node.ledger.deliveries import report_row
+from dicom_node.ledger.engine import check_writable
 from dicom_node.ledger.models import DeliveryOrder, Reading, ReviewEntry, Series
 from dicom_node.ledger.part import LedgerPart, filled
 from dicom_node.ledger.records import (
@@ -92,6 +93,12 @@ class Queries(LedgerPart):
         """Since when the oldest reading and the oldest delivery have been due; None where nothing is."""
         with self._transactions.read() as session:
             return {work: _oldest(session, columns, now) for work, columns in _DUE.items()}
+
+    def check(self) -> None:
+        """Raise LedgerUnavailableError where the database does not answer, or takes nothing in."""
+        with self._transactions.read() as session:
+            session.execute(select(Series.id).limit(1))
+            check_writable(session)
 
     def newest_arrival(self) -> datetime | None:
         """When the last instance came in that the ledger knows of."""

@@ -52,8 +52,8 @@ def alive() -> Alive:
     responses={503: {"model": Readiness, "description": "Something that the node needs is missing"}},
 )
 def ready(site: TheSite, response: Response) -> Readiness:
-    """The ledger answers, the spool has room, and the bundle that would read next is whole."""
-    ledger = _check(lambda: site.ledger.page(limit=1), "answers")
+    """The ledger answers and is not read-only, the spool has room, and the bundle that would read next is whole."""
+    ledger = _check(site.ledger.check, "answers")
     spool = _check(lambda: site.spool.check_room(0), "has room")
     bundle = _check(site.reader, "is whole, or none is set")
     # A broker or an object store that is away is no reason to send series elsewhere: they are received, and wait.

@@ -5,6 +5,11 @@ brought up to it at the next start. Only two things may not happen meanwhile. Re
 so the row of an instance is waited for unless its series was recorded a moment ago, which keeps it from being old.
 And nobody must be answered for long while the ledger does not answer: a moment ago is over soon.
 
+Who waits for a row is told that it is written only where that very row is, whatever became of others; and is told at
+the next failure, of whichever rows, that it is not. A row that the ledger refuses is nobody's moment ago: from then on
+every instance of its series waits for its own answer. Whatever happens, the thread that writes goes on or all who wait
+are told that it does not.
+
 Whether another series has an instance of the same UID shows with its row. Who does not wait for it is not told; the
 file is set aside all the same.
 """
@@ -15,11 +20,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
-
-from sqlalchemy.exc import SQLAlchemyError
+from typing import Final, Literal, Protocol
 
 from dicom_node.errors import LedgerUnavailableError, NodeError
+from dicom_node.ledger.engine import ROW_FAULTS
 from dicom_node.ledger.records import ReceivedInstance
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid
 
@@ -49,12 +53,17 @@ class InstanceLedger(Protocol):
 SetAside = Callable[[SeriesInstanceUid, SopInstanceUid], None]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+_End = Literal["written", "strange", "refused", "forgotten"]
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
 class _Row:
     instance: ReceivedInstance
     now: datetime
     due_at: datetime
-    awaited: bool
+    # What became of it: written; not taken in, since another series has its UID; not taken by the ledger, now or ever;
+    # given up by who waited for it. None: it is still to be written.
+    end: _End | None = None
 
 
 class Recorder:
@@ -76,18 +85,17 @@ class Recorder:
         self._ledger, self._set_aside, self._settle, self._patient = ledger, set_aside, settle, patient
         self._changed = threading.Condition()
         self._waiting: list[_Row] = []
-        self._taken = self._written = 0  # rows, ever
-        self._wanted = 0  # somebody waits until so many are written
+        self._writing: Sequence[_Row] = ()
+        self._hurried = False  # somebody waits for what is waiting
         self._failures = 0
         self._failure: NodeError | None = None
-        self._refused: set[_Row] = set()  # that the ledger will never take, and somebody waits for
-        self._strange: set[_Row] = set()  # whose UID another series has, and somebody waits for
         self._recent: dict[SeriesInstanceUid, float] = {}  # when the last row of a series was written
-        self._stopped = False
+        self._running = self._stopped = False
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
         """Begin to write."""
+        self._running = True
         self._thread.start()
 
     def stop(self) -> None:
@@ -107,17 +115,14 @@ class Recorder:
         with self._changed:
             if self._stopped:
                 raise LedgerUnavailableError("the node is being stopped")
+            row = _Row(instance=instance, now=now, due_at=due_at)
             awaited = not self._need_not_wait(instance.series_instance_uid)
-            row = _Row(instance=instance, now=now, due_at=due_at, awaited=awaited)
             self._waiting.append(row)
-            self._taken += 1
             if awaited:
-                self._wait_for(self._taken, row)
+                self._wait_for_one(row)
             elif len(self._waiting) == 1:
                 self._changed.notify_all()
-            strange = row in self._strange
-            self._strange.discard(row)
-            return not strange
+            return row.end != "strange"
 
     def release(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
         """Make series due sooner, once every row that was taken before is written. Raises LedgerUnavailableError."""
@@ -127,22 +132,30 @@ class Recorder:
     def flush(self) -> None:
         """Return once every row that was taken is written. Raises LedgerUnavailableError."""
         with self._changed:
-            self._wait_for(self._taken)
+            self._wait_for([*self._writing, *self._waiting])
 
-    def _wait_for(self, count: int, row: _Row | None = None) -> None:
-        failures = self._failures
-        self._wanted = max(self._wanted, count)
-        self._changed.notify_all()
-        self._changed.wait_for(lambda: self._written >= count or self._failures > failures or not self._is_running())
-        if row in self._refused:
-            self._refused.discard(row)
+    def _wait_for_one(self, row: _Row) -> None:
+        try:
+            self._wait_for([row])
+        except NodeError:
+            if row in self._waiting:  # nobody needs it: its sender is told to come again
+                self._waiting.remove(row)
+                row.end = "forgotten"
+            raise
+        if row.end == "refused":
             raise LedgerUnavailableError("the ledger does not take this row")
-        if self._written >= count:
+
+    def _wait_for(self, rows: Sequence[_Row]) -> None:
+        """Return once something became of each of these rows. Raises what is wrong with the ledger meanwhile."""
+        if not rows:
             return
-        if row in self._waiting:
-            self._waiting.remove(row)
-            self._written += 1  # nobody needs it: its sender is told to come again
-        raise self._failure or LedgerUnavailableError("the node is being stopped")
+        failures = self._failures
+        self._hurried = True
+        self._changed.notify_all()
+        self._changed.wait_for(lambda: _ended(rows) or self._failures > failures or not self._running)
+        if not _ended(rows):
+            failure = self._failure if self._failures > failures else None
+            raise failure or LedgerUnavailableError("the node is being stopped")
 
     def _need_not_wait(self, series: SeriesInstanceUid) -> bool:
         if self._patient or len(self._waiting) >= _MOST_WAITING:
@@ -150,31 +163,43 @@ class Recorder:
         written_s = self._recent.get(series)
         return written_s is not None and time.monotonic() - written_s < _RECENT_S
 
-    def _is_running(self) -> bool:
-        return self._thread.is_alive()
-
     def _run(self) -> None:
-        while rows := self._next():
-            self._settle()
-            failure = self._write(rows)
-            with self._changed:
-                if failure is None:
+        try:
+            while rows := self._next():
+                failure = self._attempt(rows)
+                with self._changed:
+                    self._writing = ()
                     self._done(rows)
-                else:
-                    self._failed(rows, failure)
+                    if failure is not None:
+                        self._failed(rows, failure)
+                    self._changed.notify_all()
+                    if failure is not None and self._stopped:
+                        return
+                    if failure is not None:
+                        self._changed.wait_for(lambda: self._stopped, _RETRY_S)
+        finally:
+            with self._changed:
+                self._running = False
                 self._changed.notify_all()
-                if failure is not None and self._stopped:
-                    return
-                if failure is not None:
-                    self._changed.wait_for(lambda: self._stopped, _RETRY_S)
 
     def _next(self) -> Sequence[_Row]:
         """Rows to write; none where there will be no more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._stopped)
-            self._changed.wait_for(lambda: self._wanted > self._written or self._stopped, _GATHER_S)
-            rows, self._waiting = self._waiting, []
-            return rows
+            while self._waiting or not self._stopped:
+                self._changed.wait_for(lambda: self._waiting or self._stopped)
+                self._changed.wait_for(lambda: self._hurried or self._stopped, _GATHER_S)
+                self._writing, self._waiting, self._hurried = self._waiting, [], False
+                if self._writing:  # who waited may have given up meanwhile
+                    return self._writing
+            return ()
+
+    def _attempt(self, rows: Sequence[_Row]) -> NodeError | None:
+        try:
+            self._settle()
+            return self._write(rows)
+        except Exception as error:
+            log.exception("writing rows failed")
+            return LedgerUnavailableError(f"rows cannot be written: {type(error).__name__}")
 
     def _write(self, rows: Sequence[_Row]) -> NodeError | None:
         now, due_at = max(row.now for row in rows), max(row.due_at for row in rows)
@@ -182,45 +207,52 @@ class Recorder:
             strange = self._ledger.record_instances([row.instance for row in rows], now=now, due_at=due_at)
         except NodeError as error:
             return error
-        except SQLAlchemyError as error:  # one row of them must not keep the others out
-            if len(rows) == 1:
-                self._refuse(rows[0], error)
-                return None
-            failures = [self._write([row]) for row in rows]
-            return next((failure for failure in failures if failure is not None), None)
-        if strange:
-            self._met([row for row in rows if row.instance in strange])
+        except ROW_FAULTS as error:
+            if len(rows) > 1:
+                return self._write_singly(rows)
+            uid = rows[0].instance.sop_instance_uid
+            log.error("a row cannot be written", extra={"sop_instance_uid": uid, "reason": type(error).__name__})
+            rows[0].end = "refused"
+            return None
+        for row in rows:
+            is_strange = bool(strange) and row.instance in strange
+            if is_strange:
+                self._met(row)
+            row.end = "strange" if is_strange else "written"
         return None
 
-    def _met(self, strange: Sequence[_Row]) -> None:
-        """Another series has the UIDs of these."""
-        for row in strange:
-            uid = row.instance.sop_instance_uid
-            try:
-                self._set_aside(row.instance.series_instance_uid, uid)
-            except NodeError as error:  # nobody reads it; the next start does it
-                log.warning("a file is not set aside", extra={"sop_instance_uid": uid, "reason": str(error)})
-        with self._changed:
-            self._strange.update(row for row in strange if row.awaited)
+    def _write_singly(self, rows: Sequence[_Row]) -> NodeError | None:
+        """One row of them must not keep the others out. Ends where the ledger does."""
+        failures = (self._write([row]) for row in rows)
+        return next((failure for failure in failures if failure is not None), None)
 
-    def _refuse(self, row: _Row, error: SQLAlchemyError) -> None:
-        instance = row.instance.sop_instance_uid
-        log.error("a row cannot be written", extra={"sop_instance_uid": instance, "reason": type(error).__name__})
-        with self._changed:
-            if row.awaited:
-                self._refused.add(row)
+    def _met(self, row: _Row) -> None:
+        """Another series has its UID."""
+        uid = row.instance.sop_instance_uid
+        try:
+            self._set_aside(row.instance.series_instance_uid, uid)
+        except (NodeError, OSError) as error:  # nobody reads it; the next start does it
+            reason = str(error) if isinstance(error, NodeError) else type(error).__name__
+            log.warning("a file is not set aside", extra={"sop_instance_uid": uid, "reason": reason})
 
     def _done(self, rows: Sequence[_Row]) -> None:
-        self._written += len(rows)
         now_s = time.monotonic()
         if len(self._recent) > _REMEMBERED:
             self._recent.clear()
         for row in rows:
-            if row not in self._strange:
+            if row.end == "written":
                 self._recent[row.instance.series_instance_uid] = now_s
+        for row in rows:
+            if row.end == "refused":
+                self._recent.pop(row.instance.series_instance_uid, None)
 
     def _failed(self, rows: Sequence[_Row], failure: NodeError) -> None:
-        self._waiting[:0] = rows
+        left = [row for row in rows if row.end is None]
+        self._waiting[:0] = left
         self._failure, self._failures = failure, self._failures + 1
         self._recent.clear()
-        log.warning("rows not written", extra={"count": len(rows), "reason": str(failure)})
+        log.warning("rows not written", extra={"count": len(left), "reason": str(failure)})
+
+
+def _ended(rows: Sequence[_Row]) -> bool:
+    return all(row.end is not None for row in rows)

@@ -1,8 +1,11 @@
 """Rows are written together, waited for where they must be, and kept where the ledger does not answer."""
 
+import errno
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from sqlalchemy.exc import DataError
@@ -154,6 +157,114 @@ def test_a_row_that_the_ledger_never_takes_keeps_no_other_out(recorder: Recorder
     assert sorted(fake.rows, key=lambda one: one.sop_instance_uid) == [row(0), row(1), row(2)]
 
 
+def test_a_series_with_a_row_that_was_refused_is_waited_for(recorder: Recorder, fake: FakeLedger):
+    def answer(rows: list[ReceivedInstance]) -> None:
+        if row(13) in rows:
+            raise DataError("insert", {}, ValueError())
+
+    take(recorder, 0)
+    fake.answers = answer
+    take(recorder, 13)  # its series was recorded a moment ago, so nobody waits
+    recorder.flush()
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailableError):
+            take(recorder, 13)
+    assert fake.rows == [row(0)]
+
+
+def test_rows_that_are_tried_singly_are_tried_no_more_once_the_ledger_is_away(recorder: Recorder, fake: FakeLedger):
+    asked: list[int] = []
+
+    def answer(rows: list[ReceivedInstance]) -> None:
+        asked.append(len(rows))
+        if len(rows) > 1:
+            raise DataError("insert", {}, ValueError())
+        unavailable(rows)
+
+    take(recorder, 0)
+    fake.answers = answer
+    for number in range(1, 9):
+        take(recorder, number)
+    with pytest.raises(LedgerUnavailableError):
+        recorder.flush()
+    fake.answers = lambda rows: None
+    recorder.flush()
+    assert asked[0] > 1
+    assert all(one > 1 for one, following in pairwise(asked) if following == 1)
+    assert set(fake.rows) == {row(number) for number in range(9)}
+
+
+def test_nobody_is_told_that_a_row_is_written_because_others_gave_up(recorder: Recorder, fake: FakeLedger):
+    failing, first = threading.Event(), threading.Event()
+    answered: list[bool] = []
+
+    def answer(_rows: object) -> None:
+        first.set()
+        assert failing.wait(20)
+        unavailable(_rows)
+
+    def send(number: int) -> None:
+        with suppress(LedgerUnavailableError):
+            answered.append(take(recorder, number, series=f"1.2.{number}"))
+
+    fake.answers = answer
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(60)]
+    threads[0].start()
+    assert first.wait(20)
+    for thread in threads[1:]:
+        thread.start()
+    wait_for(lambda: len(recorder._waiting) == 59, what="all others waiting")
+    failing.set()
+    for thread in threads:
+        thread.join()
+    assert (answered, fake.rows) == ([], [])
+
+
+def test_the_recorder_goes_on_where_all_gave_up_what_it_was_about_to_write(recorder: Recorder, fake: FakeLedger):
+    gathering, wait = threading.Event(), recorder._changed.wait_for
+
+    def all_gave_up(predicate: Callable[[], object], timeout: float | None = None) -> object:
+        if timeout is None or gathering.is_set():
+            return wait(predicate, timeout)
+        recorder._waiting.clear()
+        gathering.set()
+        return False
+
+    take(recorder, 0)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(recorder._changed, "wait_for", all_gave_up)
+        take(recorder, 1)
+        assert gathering.wait(20)
+    take(recorder, 2, series="1.3")
+    assert fake.rows == [row(0), row(2, "1.3")]
+
+
+def test_whatever_goes_wrong_is_told_to_who_waits_and_the_recorder_goes_on(recorder: Recorder, fake: FakeLedger):
+    def answer(_rows: object) -> None:
+        raise KeyError("a fault of the program")
+
+    fake.answers = answer
+    with pytest.raises(LedgerUnavailableError, match="KeyError"):
+        take(recorder, 0)
+    fake.answers = lambda rows: None
+    assert take(recorder, 1)
+    assert row(1) in fake.rows
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_who_waits_is_told_where_the_recorder_ends(fake: FakeLedger):
+    recorder = Recorder(fake, set_aside=fake.set_aside)
+
+    def answer(_rows: object) -> None:
+        raise SystemExit
+
+    fake.answers = answer
+    recorder.start()
+    with pytest.raises(LedgerUnavailableError):
+        take(recorder, 0)
+    recorder.stop()
+
+
 def test_stopping_writes_what_waits_and_takes_no_more(fake: FakeLedger):
     recorder = Recorder(fake, set_aside=fake.set_aside)
     recorder.start()
@@ -207,13 +318,14 @@ def test_what_nobody_waits_for_is_set_aside_too(recorder: Recorder, fake: FakeLe
     assert fake.aside == [("1.2", "1.2.7")]
 
 
+@pytest.mark.parametrize("error", [SpoolFullError("full"), OSError(errno.ESTALE, "stale")])
 def test_a_disk_that_does_not_move_a_file_keeps_no_row_out(
-    recorder: Recorder, fake: FakeLedger, monkeypatch: pytest.MonkeyPatch
+    recorder: Recorder, fake: FakeLedger, monkeypatch: pytest.MonkeyPatch, error: Exception
 ):
-    def full(_series: object, _instance: object) -> None:
-        raise SpoolFullError("full")
+    def fail(_series: object, _instance: object) -> None:
+        raise error
 
-    monkeypatch.setattr(recorder, "_set_aside", full)
+    monkeypatch.setattr(recorder, "_set_aside", fail)
     fake.elsewhere = {"1.2.7"}
     assert not take(recorder, 7)
     assert take(recorder, 8)

@@ -37,6 +37,8 @@ _NEW_SERIES: Final = _insert_new(_SERIES)
 _NEW_INSTANCES: Final = _insert_new(_INSTANCES, _INSTANCES.c.sop_uid)
 _FORGET: Final = delete(_SERIES).where(_SERIES.c.id == bindparam("found"), _SERIES.c.instances == 0)
 _WAIT: Final = update(_SERIES).where(_SERIES.c.id == bindparam("found")).values(due_at=bindparam("due"))
+_AGAIN: Final = update(_SERIES).where(_SERIES.c.id == bindparam("found")).values(last_at=bindparam("seen"))
+_WAIT_AGAIN: Final = _WAIT.values(last_at=bindparam("seen"))
 _MORE: Final = _SERIES.c.instances + bindparam("count", type_=Integer)
 _SEEN: Final = _WAIT.values(state=bindparam("after"), instances=_MORE, last_at=bindparam("seen"))
 _GIVEN: Final = bindparam("urgency", type_=Integer)
@@ -50,10 +52,11 @@ class Arrivals(LedgerPart):
     """Instances come in; their series becomes due when it has been quiet."""
 
     def record_instance(self, instance: ReceivedInstance, *, now: datetime, due_at: datetime) -> bool:
-        """Take in an instance that is whole in the spool; recording it again only keeps its series waiting.
+        """Take in an instance that is whole in the spool; recording it again only keeps its series waiting, and young.
 
-        A series that was read, answered or quarantined is received again if the instance is new to it. False, and
-        nothing is taken in, where another series has an instance of this UID.
+        A series that comes again is not to be removed as old meanwhile: whoever is answered for an instance of it has
+        it in the spool. It is not due for that. A series that was read, answered or quarantined is received again if
+        the instance is new to it. False, and nothing is taken in, where another series has an instance of this UID.
         """
         return not self.record_instances((instance,), now=now, due_at=due_at)
 
@@ -113,7 +116,9 @@ def _record(
             if row.made:
                 connection.execute(_FORGET, {"found": row.id})
         elif waits and row.state == "receiving":  # its sender began again after a break: the rest is still to come
-            connection.execute(_WAIT, {"found": row.id, "due": due_at})
+            connection.execute(_WAIT_AGAIN, {"found": row.id, "due": due_at, "seen": now})
+        elif waits:
+            connection.execute(_AGAIN, {"found": row.id, "seen": now})
     return [
         one
         for one in instances

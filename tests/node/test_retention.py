@@ -121,6 +121,32 @@ def test_a_series_that_comes_again_is_received_and_read_again(node: Node) -> Non
     assert node.state("1.2.3") == ("answered", 2, 2)
 
 
+def test_a_series_that_is_just_being_sent_again_stays_and_is_not_read_again(node: Node) -> None:
+    node.send("1.2.3", 1, 2)
+    node.read("1.2.3")
+    node.now = day(40)
+    node.send("1.2.3", 1)
+    assert node.remover.run(day(40)) == Removed()
+    node.send("1.2.3", 2)
+    assert node.state("1.2.3") == ("answered", 2, 2)
+    assert node.ledger.due(day(99), 9) == []
+    assert node.remover.run(day(46.9)) == Removed()
+    assert node.remover.run(day(47.1)) == Removed(series=1, instances=2)
+
+
+def test_a_series_whose_report_arrives_while_it_is_sent_again_stays(node: Node) -> None:
+    node.send("1.2.3", 1)
+    node.read("1.2.3", "pacs")
+    node.now = day(40)
+    node.send("1.2.3", 1)
+    (delivery,) = node.ledger.due_deliveries(node.now, 9)
+    sent = node.ledger.claim_delivery(delivery, owner="w", now=node.now, lease_s=60)
+    assert sent is not None
+    node.ledger.delivered(sent, now=node.now)
+    assert node.remover.run(day(40)) == Removed()
+    assert node.state("1.2.3") == ("answered", 1, 1)
+
+
 def test_what_another_node_of_the_ledger_removed_goes_here_too(node: Node, tmp_path: Path) -> None:
     node.send("1.2.3", 1)
     node.send("1.2.4", 1)

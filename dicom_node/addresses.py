@@ -1,8 +1,21 @@
 """URLs of servers: what they must be, and as much of them as may be shown."""
 
+import re
+from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
+
+_HTTP: Final = re.compile(r"https?://[^/?#@\s]+(/[^?#@\s]*)?")
+
+
+def is_http_url(url: str) -> bool:
+    """Whether it names a server as we ask one: http://HOST:PORT/PATH or https://…, without user, password and query."""
+    try:
+        parts = urlsplit(url)
+        return _HTTP.fullmatch(url) is not None and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:  # a port that is none
+        return False
 
 
 def is_redis_url(url: str) -> bool:

@@ -29,7 +29,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
-from dicom_node.addresses import is_redis_url
+from dicom_node.addresses import is_http_url, is_redis_url
 from dicom_node.errors import SettingsError
 from dicom_node.zones import zone_name
 
@@ -239,9 +239,16 @@ def _is_loopback(host: str) -> bool:
 class OrthancSource(Section):
     """An Orthanc that series are fetched from when it tells of them."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+(/[^?#]*)?$")]
+    url: str
     username: str | None = None
     password: SecretStr | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, value: str) -> str:
+        if not is_http_url(value):
+            raise ValueError("must be http://HOST:PORT or https://…; user and password go into username and password")
+        return value
 
 
 class WebSettings(Section):
@@ -269,7 +276,14 @@ class TracingSettings(Section):
     """Spans for OpenTelemetry (extra `otel`)."""
 
     # A collector that speaks OTLP over HTTP, such as http://collector:4318/v1/traces; null: no spans.
-    otlp_endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#@]+(/[^?#]*)?$")] | None = None
+    otlp_endpoint: str | None = None
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        if value is not None and not is_http_url(value):
+            raise ValueError("must be http://HOST:PORT/v1/traces or https://…, without user and password")
+        return value
 
 
 class Settings(BaseSettings):

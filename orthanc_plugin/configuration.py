@@ -123,6 +123,8 @@ class _Keys:
         text = self.text(key, default)
         if text and not text.startswith(("http://", "https://")):
             raise ConfigurationError(f"{self.name(key)} must begin with http:// or https://")
+        if "@" in text:  # urllib sends neither
+            raise ConfigurationError(f"{self.name(key)} must have no user and password in it")
         return text.rstrip("/")
 
     def choice(self, key: str, among: tuple[str, ...]) -> str:

@@ -9,8 +9,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import click
+from pydantic import SecretStr
 
 from dicom_node import logs
+from dicom_node.addresses import is_http_url, shown_url
 from dicom_node.backfill.archive import Archive
 from dicom_node.backfill.dicomweb import DicomWeb
 from dicom_node.backfill.dimse import DimseArchive
@@ -71,7 +73,7 @@ def command(
     """
     settings = settings_from(config)
     limit = settings.scp.max_instance_bytes
-    if url.startswith(("http://", "https://")):
+    if is_http_url(url):
         archive = nullcontext(DicomWeb(url, username=username, password=password, max_instance_bytes=limit))
     else:
         archive = DimseArchive(_peer(url, calling), max_instance_bytes=limit, move_port=move_port)
@@ -99,7 +101,8 @@ def _peer(url: str, calling: str) -> Peer:
     except ValueError:
         parts, port = urlsplit(""), None
     if parts.scheme != "dicom" or not parts.username or not parts.hostname or not port or parts.path:
-        raise click.UsageError(f"--from {url}: must begin with http:// or https://, or be dicom://AE_TITLE@HOST:PORT")
+        rule = "must be http://HOST:PORT/PATH or https://…, without user and password, or dicom://AE_TITLE@HOST:PORT"
+        raise click.UsageError(f"--from {shown_url(SecretStr(url))}: {rule}")
     return Peer(ae_title=unquote(parts.username), host=parts.hostname, port=port, calling_ae_title=calling)
 
 

@@ -170,9 +170,13 @@ def test_an_error_is_not_the_end_of_the_archive() -> None:
         assert archive.instances(REMOTE) == [INSTANCE]
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "dicom://host:104", "dicom://A@host", "dicom://A@host:x"])
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://x", "dicom://host:104", "dicom://A@host", "dicom://A@host:x", "http://host:99999", "http://me:hush@host"],
+)
 def test_an_archive_is_named_in_full(url: str, tmp_path: Path) -> None:
     given = ["--config", str(write_settings(tmp_path)), "--from", url, "--since", "2024-01-01"]
     asked = CliRunner().invoke(command, given)
     assert asked.exit_code == 2
     assert "dicom://AE_TITLE@HOST:PORT" in asked.output
+    assert "hush" not in asked.output

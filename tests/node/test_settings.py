@@ -142,6 +142,41 @@ def test_a_url_is_shown_without_what_is_secret_in_it(url: str, shown: str):
     assert shown_url(SecretStr(url)) == shown
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://mrclip:hush@orthanc:8042",
+        "http://mrclip:1/hush@orthanc",
+        "http:// bad host",
+        "http://orthanc\x00",
+        "http://orthanc:99999",
+        "http://orthanc:0",
+        "http://orthanc:many",
+        "http://:8042",
+        "http://[::1",
+        "http://orthanc:8042/?hush",
+        "http://orthanc:8042/#hush",
+        "ftp://orthanc",
+        "orthanc:8042",
+        "",
+    ],
+)
+def test_a_server_is_named_by_a_url_without_secrets(tmp_path: Path, url: str):
+    text = yaml.safe_dump({"web": {"orthancs": [{"url": url}]}, "tracing": {"otlp_endpoint": url}})
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(tmp_path, text))
+    for key in ("web.orthancs.0.url", "tracing.otlp_endpoint"):
+        assert f"{key}: Value error, must be http://HOST:PORT" in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://orthanc", "http://127.0.0.1:8042/", "https://[::1]:8042/orthanc/a"])
+def test_a_server_may_have_a_port_and_a_path(tmp_path: Path, url: str):
+    text = yaml.safe_dump({"web": {"orthancs": [{"url": url}]}, "tracing": {"otlp_endpoint": url}})
+    settings = load_settings(write(tmp_path, text))
+    assert (settings.web.orthancs[0].url, settings.tracing.otlp_endpoint) == (url, url)
+
+
 def test_the_ledger_lies_beside_the_spool_unless_told_otherwise(tmp_path: Path):
     settings = load_settings(write(tmp_path, f"spool: {{path: {tmp_path}/data/spool}}\n"))
     assert settings.database_url == f"sqlite:///{tmp_path}/data/ledger.sqlite3"

@@ -72,6 +72,7 @@ def test_everything_can_be_set() -> None:
         ({"Rules": {"Hours": ["25:00-06:00"]}}, "must be like 20:00-06:00"),
         ({"Rules": {"UnlessRead": 1}}, "Mrclip.Rules.UnlessRead must be true or false"),
         ({"NodeUrl": "file:///etc/passwd"}, "Mrclip.NodeUrl must begin with http"),
+        ({"NodeUrl": "http://anna:hush@node:8104"}, "Mrclip.NodeUrl must have no user and password in it"),
         ({"NodeUrl": 8104}, "Mrclip.NodeUrl must be a text"),
         ({"Forward": "push"}, "Mrclip.Forward must be one of store, notify"),
         ({"RetrySeconds": 0}, "Mrclip.RetrySeconds must be a number above 0"),

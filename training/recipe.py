@@ -49,12 +49,15 @@ class OptimiserSpec:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RunSpec:
-    """How and where it runs; only `precision` changes the result, and by rounding `micro_batch` and `threads`."""
+    """How and where it runs; only `precision` changes the result, and by rounding `micro_batch` and `threads`.
+
+    With stochastic depth (`model.image.drop_path`) `micro_batch` draws other random numbers, as another seed would.
+    """
 
     device: str = "auto"
     threads: Count = 0  # of the processor, for torch; 0: as many as it takes. Small models are faster with one
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: automatic mixed precision
-    micro_batch: Count = 0  # samples in memory at once; 0: the whole batch of this process
+    micro_batch: Count = 0  # samples in memory at once; 0: all of this process. Not with batch normalisation
     log_every: Count = 20  # steps
     save_every: Count = 500  # steps
     evaluate_every: Count = 0  # steps; 0: at the end only

@@ -9,6 +9,7 @@ from training.errors import RefusedError
 from training.models.build import build
 from training.models.inputs import field_table
 from training.recipe import RECIPES, load_recipe, names, recipe_from
+from training.train.loop import check_undivided
 
 EXAMPLES = Path(__file__).parents[2] / "configs" / "training"
 ALL = [*names(), *(str(path) for path in sorted(EXAMPLES.glob("*.yaml")))]
@@ -33,6 +34,14 @@ def test_every_model_can_be_built(model: str) -> None:
     spec = load_recipe("tiny", [f"model={model}"]).model
     built = build(spec, field_table([], spec.metadata.fields, min_count=1))
     assert sum(parameter.numel() for parameter in built.model.parameters()) > 100_000
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_example_is_a_run_that_is_not_refused(example: Path) -> None:
+    recipe = load_recipe(str(example))
+    model = build(recipe.model, field_table([], recipe.model.metadata.fields, min_count=1)).model
+    for processes in (1, 4):
+        check_undivided(recipe, model, processes=processes)
 
 
 def test_the_paper_recipe_is_what_was_published() -> None:

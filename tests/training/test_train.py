@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,28 @@ def test_both_passes_of_a_micro_batch_draw_the_same_numbers(toy_recipe: ToyRecip
     first, second, first_again, second_again = made
     assert torch.equal(first, first_again)
     assert torch.equal(second, second_again)
+
+
+def batch_norm(recipe: Recipe) -> Recipe:
+    """With a network that normalises by batch."""
+    image = replace(recipe.model.image, name="test_efficientnet", overrides={})
+    return replace(recipe, model=replace(recipe.model, image=image))
+
+
+def test_a_batch_that_is_normalised_as_a_whole_is_not_divided(
+    tmp_path: Path, toy_recipe: ToyRecipe, stripes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = stripes()
+    with pytest.raises(RefusedError, match=r"run\.micro_batch is 4; must be 0 or at least data\.batch_size \(12\)"):
+        train(batch_norm(toy_recipe("run.micro_batch=4")), source, tmp_path, device=CPU)
+    monkeypatch.setattr("training.train.loop.how_many", lambda: 2)
+    with pytest.raises(RefusedError, match="2 processes share a batch; must be 1: test_efficientnet has batch norm"):
+        train(batch_norm(toy_recipe()), source, tmp_path, device=CPU)
+    assert source.asked == []
+    monkeypatch.undo()
+    for micro_batch in (0, 12):
+        recipe = batch_norm(toy_recipe("optimiser.steps=3", f"run.micro_batch={micro_batch}"))
+        train(recipe, source, tmp_path / str(micro_batch), device=CPU)
 
 
 def test_bf16_runs_and_keeps_weights_in_fp32(tmp_path: Path, toy_recipe: ToyRecipe, stripes: Any) -> None:

@@ -1,7 +1,7 @@
 """Where a training step's samples come from: one protocol, and its implementation over a CSV of slices.
 
-Step k of a source is the same whenever and wherever it is asked for: a run that was resumed sees what an uninterrupted
-one would have seen, and N processes see what one process would have seen, each its share.
+Step k of a source is the same whenever it is asked for: a run that was resumed sees what an uninterrupted one would
+have seen. N processes see the slices that one would have seen, each its share, changed by random numbers of its own.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,8 @@
 """Several processes as one: started by torchrun, each with its share of every batch.
 
 Every process computes the loss of the whole batch from gathered features. A process's gradient then holds its own
-features' part only, so the sum over the processes is the gradient of one process with the whole batch.
+features' part only, so the sum over the processes is the gradient of one process with the whole batch. That holds for
+networks that see every sample by itself; batch normalisation does not and is refused (`training.train.loop`).
 """
 
 import os
@@ -38,6 +39,11 @@ def local_device(name: str) -> torch.device:
 def is_first() -> bool:
     """True in the process that writes files and speaks."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def how_many() -> int:
+    """How many processes share every batch."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def gather(tensor: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 Summing the losses of micro-batches is wrong here: a sample must be compared with the whole batch. So the features of
 all micro-batches are made without a graph, the loss's gradient with respect to the features is taken, and every
-micro-batch is run again with a graph to carry its part of that gradient to the weights.
+micro-batch is run again with a graph to carry its part of that gradient to the weights. Features must not depend on
+what else is in a micro-batch: no batch normalisation.
 """
 
 from collections.abc import Callable

@@ -16,7 +16,7 @@ from inference.fields import FieldTable
 from training.data.batches import Batch, Batches, mixed_seed
 from training.data.dropout import drop_fields
 from training.data.targets import targets
-from training.errors import DivergedError
+from training.errors import DivergedError, RefusedError
 from training.models.build import Built, build
 from training.models.contrast import ContrastModel
 from training.models.inputs import field_table
@@ -25,7 +25,7 @@ from training.train import checkpoint as checkpoints
 from training.train import gradient_cache
 from training.train.average import WeightAverage
 from training.train.checkpoint import Checkpoint, Trained
-from training.train.distributed import average, is_first, same_everywhere
+from training.train.distributed import average, how_many, is_first, same_everywhere
 from training.train.objective import objective
 from training.train.schedule import cosine
 from training.train.trackers import Trackers
@@ -33,6 +33,7 @@ from training.train.trackers import Trackers
 log = logging.getLogger(__name__)
 
 LAST = "last.pt"
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 Evaluate = Callable[[Built], Mapping[str, float]]
 
 
@@ -57,7 +58,8 @@ def train(
 ) -> Trained:
     """Train to the end, going on from `folder`/last.pt where there is one; the averaged model comes back.
 
-    Raises RefusedError before the first step if the checkpoint is of another recipe.
+    Raises RefusedError before the first step if the checkpoint is of another recipe, or if a batch is to be divided
+    that the network normalises as a whole.
     """
     # ---- model, from scratch or from the last checkpoint
     state = _start(recipe, source, folder, device)
@@ -98,6 +100,7 @@ def _start(recipe: Recipe, source: Batches, folder: Path, device: torch.device) 
         checkpoints.check_same_recipe(last, stored.recipe, recipe)
     torch.manual_seed(recipe.seed)
     built = build(recipe.model, _table(recipe, source) if stored is None else stored.table)
+    check_undivided(recipe, built.model, processes=how_many())
     if stored is not None:
         checkpoints.load_weights(built, stored.model, last)
     # convolutions of few channels run twice as fast with the channels last, on a CPU above all
@@ -109,6 +112,21 @@ def _start(recipe: Recipe, source: Batches, folder: Path, device: torch.device) 
         averaged.model.load_state_dict(stored.average)
         optimiser.load_state_dict(stored.optimiser)
     return State(built=built, averaged=averaged, optimiser=optimiser, step=stored.step if stored else 0)
+
+
+def check_undivided(recipe: Recipe, model: nn.Module, *, processes: int) -> None:
+    """RefusedError where a batch is divided that the network normalises as a whole, frozen parts included.
+
+    Every part would be normalised by itself, and a gradient cache would count it twice in the running statistics.
+    """
+    if not any(isinstance(part, BATCH_NORMS) for part in model.modules()):
+        return
+    rule = f"{recipe.model.image.name} has batch normalisation, which takes a batch as a whole"
+    if processes > 1:
+        raise RefusedError(f"{processes} processes share a batch; must be 1: {rule}")
+    if 0 < recipe.run.micro_batch < recipe.data.batch_size:
+        least = f"must be 0 or at least data.batch_size ({recipe.data.batch_size})"
+        raise RefusedError(f"run.micro_batch is {recipe.run.micro_batch}; {least}: {rule}")
 
 
 def _table(recipe: Recipe, source: Batches) -> FieldTable | None:

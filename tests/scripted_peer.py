@@ -43,6 +43,19 @@ def data_pdu(fragment: bytes, *, control: int, context: int = 1) -> bytes:
     return pdu.encode()
 
 
+def store_command(instance: bytes, *, sop_class: bytes = MRImageStorage.encode()) -> bytes:
+    """The command set of a C-STORE request for whatever is to pass for an instance's UID (PS3.7 9.3.1.1)."""
+    values = {
+        0x0002: sop_class, 0x0100: b"\x01\x00", 0x0110: b"\x07\x00", 0x0700: b"\x00\x00", 0x0800: b"\x00\x00",
+        0x1000: instance,
+    }  # fmt: skip
+    elements = b""
+    for element, value in values.items():
+        padded = value + b"\x00" * (len(value) % 2)
+        elements += struct.pack("<HHL", 0, element, len(padded)) + padded
+    return struct.pack("<HHLL", 0, 0, 4, len(elements)) + elements
+
+
 def receive(link: socket.socket, count: int) -> bytes:
     """Exactly `count` bytes."""
     received = b""

@@ -41,6 +41,9 @@ _MESSAGES_WAITING: Final = 8  # a peer with one outstanding operation (PS3.7 D.3
 _ABORT_PDU: Final = (
     b"\x07\x00\x00\x00\x00\x04\x00\x00\x02\x06"  # by the provider, invalid parameter value (PS3.8 9.3.8)
 )
+_ABORTS: Final = frozenset({"AA-1", "AA-8"})  # actions of the state machine that send an A-ABORT (PS3.8 9.2.3)
+_ASKED_TO_ABORT: Final = "Evt15"  # by us; who asks says why
+_NO_SENSE: Final = "a PDU or a message cannot be understood, or does not belong here (PS3.8 9.2.3, PS3.7 9.3)"
 _CALLING_NOT_RECOGNISED: Final = (0x01, 0x01, 0x03)  # A-ASSOCIATE-RJ: permanent, service-user (PS3.8 9.3.4)
 _CONGESTED: Final = (0x02, 0x03, 0x02)  # A-ASSOCIATE-RJ: transient, presentation, local limit exceeded (PS3.8 9.3.4)
 
@@ -180,7 +183,7 @@ class BoundedMessages(QuickStores):
             self._received = 0
 
     def _end(self, reason: str) -> None:
-        log.warning("association is ended", extra={"reason": reason})
+        cast("WaitingDul", self.dul).reason = reason
         self.dul.event_queue.put("Evt19")  # invalid PDU: the state machine sends an A-ABORT (PS3.8 9.2.3)
 
 
@@ -318,6 +321,9 @@ class GuardedHandler(RequestHandler):
         association.kill()
 
     def _moved(self, event: evt.Event) -> None:
+        if event.action in _ABORTS and event.fsm_event != _ASKED_TO_ABORT:
+            reason = cast("WaitingDul", event.assoc.dul).reason or _NO_SENSE
+            log.warning("association is ended", extra={"address": self._connection.host, "reason": reason})
         # A connection that ends without a request, or after something else: the association would wait for one until
         # its timer runs out.
         if event.next_state == "Sta1" and event.assoc.requestor.primitive is None:

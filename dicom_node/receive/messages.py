@@ -23,6 +23,7 @@ _ELEMENT: Final = Struct("<HHL")  # implicit VR little endian (PS3.7 6.3.1)
 _SHORT: Final = Struct("<H")
 _SHORTS: Final = Struct("<4H")
 _ANSWER: Final = Struct("<HHLHHHLHHHLHHHLH")  # four elements of a short
+_LONGEST_UID: Final = 64  # characters (PS3.5 9.1)
 _NO_DATA_SET: Final = 0x0101
 _STORE_REQUEST: Final = 0x0001
 # The elements of a C-STORE request (PS3.7 9.3.1.1) without those that only a C-MOVE adds.
@@ -57,11 +58,14 @@ class StoreCommand:
     message_id: int
     priority: int
     sop_class_uid: str
-    sop_instance_uid: str
+    sop_instance_uid: str  # as it came, if it is a UID or not: the intake refuses it with an answer
 
 
 def store_command(command: memoryview) -> StoreCommand | None:
-    """A command set, where it is that of a C-STORE request; None where it is not, or says more or less."""
+    """A command set, where it is that of a C-STORE request; None where it is not, or says more or less.
+
+    pynetdicom would end the association over an instance's UID that is too long, and never answer an empty one.
+    """
     values = _elements(command)
     if values is None or tuple(values) != _REQUEST:
         return None
@@ -69,10 +73,8 @@ def store_command(command: memoryview) -> StoreCommand | None:
     if {*map(len, numbers)} != {_SHORT.size}:
         return None
     field, message_id, priority, data_set = _SHORTS.unpack(b"".join(numbers))
-    sop_class, instance = _uid(values[0x0002]), _uid(values[0x1000])
-    if field != _STORE_REQUEST or data_set == _NO_DATA_SET or sop_class is None or instance is None:
-        return None
-    if priority > 2:
+    sop_class, instance = _text(values[0x0002]), _text(values[0x1000])
+    if field != _STORE_REQUEST or data_set == _NO_DATA_SET or not is_uid(sop_class) or priority > 2:
         return None
     return StoreCommand(message_id=message_id, priority=priority, sop_class_uid=sop_class, sop_instance_uid=instance)
 
@@ -122,9 +124,10 @@ def _elements(command: memoryview) -> dict[int, memoryview] | None:
     return values
 
 
-def _uid(value: memoryview) -> str | None:
-    text = bytes(value).rstrip(b"\x00").decode("ascii", "replace")
-    return text if is_uid(text) else None
+def _text(value: memoryview) -> str:
+    """What stands where a UID should; nothing where a response could not repeat it."""
+    text = bytes(value).rstrip(b"\x00 ").decode("ascii", "replace")
+    return text if len(text) <= _LONGEST_UID and text.isascii() else ""
 
 
 def _uid_element(element: int, uid: str) -> bytes:

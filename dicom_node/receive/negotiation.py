@@ -24,6 +24,7 @@ _ITEM: Final = Struct(">BxH")  # type and length of an item
 _CONTEXT: Final = 0x20  # Presentation Context Item (PS3.8 9.3.2.2)
 _LONGEST_BYTES: Final = 1 << 15  # of contexts that are remembered: 128 with ten transfer syntaxes each
 _TITLE: Final = b"ANY".ljust(16)
+_TITLE_HAS: Final = frozenset(range(0x20, 0x7F)) - {ord("\\")}  # characters of VR AE (PS3.5 6.2)
 _REMEMBERED: Final = 32  # lists of contexts
 
 Supported = tuple[tuple[Any, ...], ...]
@@ -76,6 +77,16 @@ def negotiated(
     if answered is None or answered[0] != terms:
         answered = requested.answered = terms, negotiate_as_acceptor(requested, supported, roles)[0]
     return list(answered[1]), []
+
+
+def wrong_title(request: bytes) -> str | None:
+    """What is wrong with an AE title of an A-ASSOCIATE-RQ that cannot be decoded; None where both are right."""
+    for name, begin in (("Called", 10), ("Calling", 26)):
+        title = request[begin : begin + 16]
+        if not title.strip(b" ") or not _TITLE_HAS.issuperset(title):
+            shown = ascii(title.decode("latin-1").strip(" "))
+            return f"{name} AE Title is {shown}; must be 1 to 16 characters of VR AE (PS3.8 9.3.2, PS3.5 6.2)"
+    return None
 
 
 def _apart(request: bytes) -> tuple[bytes, bytes] | None:

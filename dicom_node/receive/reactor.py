@@ -4,7 +4,8 @@ pynetdicom runs two threads an association, each in a loop with a sleep of 1 ms:
 associations keep a processor busy. What is replaced of it here: the waiting in `DULServiceProvider` (its loop, its
 state machine and its queues stay), `Association._run_reactor`, the decoding of requests for an association
 (`negotiation`), and for a plain C-STORE the way from the PDU to the response, where pynetdicom builds and checks
-several objects for each. Each gives what the stock class gives; the tests compare them.
+several objects for each. Each gives what the stock class gives; the tests compare them. What the stock classes tell
+nobody but their own logger, which is silent here, is logged here or in `guard`.
 """
 
 # pynetdicom's own annotations leave some types open.
@@ -40,7 +41,7 @@ from dicom_node.receive.messages import (
     store_request,
     store_response,
 )
-from dicom_node.receive.negotiation import KnownRequest
+from dicom_node.receive.negotiation import KnownRequest, wrong_title
 from dicom_node.receive.quarantine import StoreRequest
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class WaitingDul(DULServiceProvider):
         self._poll, self._polled = select.poll(), -2  # the descriptor of the connection it looks at; none yet
         self._happened = threading.Event()  # there may be something for the association to take
         self.is_serving = False
+        self.reason: str | None = None  # for which this side ends the association, where more is known than that
 
     def run_reactor(self) -> None:
         """Run until killed, or until the peer says what pynetdicom's state machine has no answer to."""
@@ -153,7 +155,11 @@ class WaitingDul(DULServiceProvider):
             return cast("Any", super()._decode_pdu(bytestream))
         content, pdu = bytes(bytestream), KnownRequest()
         evt.trigger(self.assoc, evt.EVT_DATA_RECV, {"data": content})
-        pdu.decode(content)
+        try:
+            pdu.decode(content)
+        except Exception:
+            self.reason = wrong_title(content)
+            raise
         evt.trigger(self.assoc, evt.EVT_PDU_RECV, {"pdu": pdu})
         return pdu, "Evt6"  # A-ASSOCIATE-RQ PDU received (PS3.8 9.2.3)
 
@@ -210,7 +216,7 @@ class WaitingAssociation(Association):
             self._is_paused = False
             item = cast("Any", self.dimse.get_msg(block=False))
             if item != (None, None):
-                self._serve_request(item[1], item[0])
+                self._serve_other(*item)
             if self._has_ended():
                 self.kill()
                 return
@@ -245,6 +251,16 @@ class WaitingAssociation(Association):
             cast("QuickStores", self.dimse).answer(store, status)
         return True
 
+    def _serve_other(self, context: int, message: Any) -> None:
+        """Have pynetdicom serve a request; it says nothing of one that it does not serve."""
+        said = {"address": self.requestor.address}
+        if not message.is_valid_request:
+            reason = f"{message.msg_type} lacks what it must have, or is no request (PS3.7 9.3, 10.3)"
+            log.warning("a message is not answered", extra={**said, "reason": reason})
+        self._serve_request(message, context)
+        if self._sent_abort:
+            log.warning("association is ended", extra={**said, "reason": f"aborted in serving {message.msg_type}"})
+
     def _has_ended(self) -> bool:
         if self.is_established and self.acse.is_release_requested():
             self.acse.send_release(is_response=True)
@@ -257,6 +273,8 @@ class WaitingAssociation(Association):
         elif not self.dul.is_alive():
             return True
         elif self.dul.idle_timer_expired() and not cast("WaitingDul", self.dul).is_serving:
+            reason = f"nothing came for {self.network_timeout} s"
+            log.info("association is ended", extra={"address": self.requestor.address, "reason": reason})
             self.abort()
         else:
             return False

@@ -23,7 +23,7 @@ from dicom_node.deliver.scu import Peer, association, store
 from dicom_node.receive.guard import Connection, Connections, Limits
 from dicom_node.receive.storage_classes import VERIFICATION
 from peers import wait_for
-from scripted_peer import RELEASE_REQUEST, association_request, data_pdu, ended, receive_pdu
+from scripted_peer import RELEASE_REQUEST, association_request, data_pdu, ended, receive_pdu, store_command
 
 Start = Callable[..., Any]
 Connect = Callable[[int], socket.socket]
@@ -75,6 +75,11 @@ def associated(connect: Connect) -> Connect:
         return link
 
     return associate
+
+
+def reasons(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Why associations were ended, as the log says it."""
+    return [record.__dict__["reason"] for record in caplog.records if record.getMessage() == "association is ended"]
 
 
 def echoes(port: int, **options: Any) -> bool:
@@ -313,14 +318,34 @@ def test_a_message_that_grows_without_end_is_aborted(receiver: Start, associated
     ],
     ids=["garbage", "command", "empty", "headless", "type", "again", "nobody", "release", "after"],
 )
-def test_what_makes_no_sense_ends_its_association_and_no_other(receiver: Start, pdu: bytes, associated: Connect):
+def test_what_makes_no_sense_ends_its_association_and_no_other(
+    receiver: Start, pdu: bytes, associated: Connect, caplog: pytest.LogCaptureFixture
+):
     node = receiver()
     link = associated(node.port)
     link.sendall(pdu)
     link.shutdown(socket.SHUT_WR)
     ended(link)
     wait_for(lambda: node.scp._server.connections.wait_until_empty(0), what="the association being forgotten")
+    assert reasons(caplog) != []
     assert echoes(node.port)
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [(b" " * 16, "''"), (b"AB\0CD".ljust(16), r"'AB\x00CD'"), (b"\xe4\xf6".ljust(16), r"'\xe4\xf6'")],
+    ids=["empty", "control", "no ASCII"],
+)
+def test_a_title_that_is_none_is_refused_with_a_line_in_the_log(
+    receiver: Start, connect: Connect, caplog: pytest.LogCaptureFixture, title: bytes, shown: str
+):
+    node = receiver()
+    link = connect(node.port)
+    link.sendall(association_request().replace(b"SCRIPTED".ljust(16), title))
+    assert receive_pdu(link).startswith(b"\x07")
+    wait_for(lambda: reasons(caplog) != [], what="the line")
+    (reason,) = reasons(caplog)
+    assert reason.startswith(f"Calling AE Title is {shown}; must ")
 
 
 @pytest.mark.parametrize(
@@ -342,6 +367,30 @@ def test_what_comes_instead_of_a_request_is_not_waited_upon(receiver: Start, pdu
     ended(link)
     wait_for(lambda: node.scp._server.connections.wait_until_empty(0), 5, what="the connection being forgotten")
     wait_for(lambda: threading.active_count() <= before, 5, what="its threads ending")
+
+
+@pytest.mark.parametrize("uid", [b"", b"1." + b"2" * 80, b"1.2.x"], ids=["empty", "longer", "letter"])
+def test_an_instance_without_a_uid_is_answered_and_kept(receiver: Start, associated: Connect, uid: bytes):
+    node = receiver()
+    link = associated(node.port)
+    for _ in range(2):  # and the association goes on
+        link.sendall(data_pdu(store_command(uid), control=3) + data_pdu(b"data", control=2))
+        assert b"\x00\x09\x02\x00\x00\x00\x00\xc0" in receive_pdu(link)  # Status (0000,0900) is C000
+    (entry,) = node.quarantine.entries()
+    assert entry.reason == "the request names a SOP class or instance that is not a UID (PS3.5 9.1)"
+
+
+def test_a_request_that_is_never_answered_and_one_that_cannot_be_served_have_lines_in_the_log(
+    receiver: Start, associated: Connect, caplog: pytest.LogCaptureFixture
+):
+    node = receiver()
+    link = associated(node.port)
+    without_class = store_command(b"1.2.3", sop_class=b"")
+    link.sendall(data_pdu(without_class, control=3) + data_pdu(b"data", control=2))
+    link.sendall(data_pdu(store_command(b"1.2.3"), control=3, context=99) + data_pdu(b"data", control=2, context=99))
+    assert ended(link).startswith(b"\x07")
+    assert "a message is not answered" in [record.getMessage() for record in caplog.records]
+    wait_for(lambda: reasons(caplog) == ["aborted in serving C-STORE"], what="the line")
 
 
 def test_requests_that_do_not_wait_are_bounded(receiver: Start, monkeypatch: pytest.MonkeyPatch):

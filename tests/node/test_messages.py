@@ -20,7 +20,7 @@ from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.receive.buffered import BufferedSocket
-from dicom_node.receive.messages import data_pdu, fragments, store_command, store_request
+from dicom_node.receive.messages import data_pdu, fragments, store_command, store_request, store_response
 from dicom_node.receive.server import _valid_uid
 
 UIDS = some.from_regex(r"[1-9][0-9]{0,8}(\.[1-9][0-9]{0,8}){1,6}", fullmatch=True).filter(lambda uid: len(uid) <= 64)
@@ -69,8 +69,7 @@ def test_a_request_is_what_pynetdicom_makes_of_it(uid: str, message_id: int, pri
     "encoded",
     [
         command(MoveOriginatorApplicationEntityTitle="MOVER", MoveOriginatorMessageID=5),
-        command().replace(b"1.2.3\x00", b"1.2.x\x00"),
-        command().replace(b"1.2.3\x00", b"1..23\x00"),
+        command().replace(MRImageStorage.encode(), b"1.2.x".ljust(len(MRImageStorage), b"0")),
         command().replace(b"\x00\x00\x00\x07\x02\x00\x00\x00\x02\x00", b"\x00\x00\x00\x07\x02\x00\x00\x00\x09\x00"),
         command().replace(b"\x00\x00\x00\x08\x02\x00\x00\x00\x01\x00", b"\x00\x00\x00\x08\x02\x00\x00\x00\x01\x01"),
         command()[:-2],
@@ -79,10 +78,32 @@ def test_a_request_is_what_pynetdicom_makes_of_it(uid: str, message_id: int, pri
         b"",
         b"\x00",
     ],
-    ids=["moved", "letter", "dots", "priority", "no data set", "cut", "twice", "no length", "empty", "one byte"],
+    ids=["moved", "class", "priority", "no data set", "cut", "twice", "no length", "empty", "one byte"],
 )
 def test_what_is_not_plain_is_left_to_pynetdicom(encoded: bytes):
     assert store_command(memoryview(encoded)) is None
+
+
+@pytest.mark.parametrize(
+    ("uid", "said"),
+    [
+        (b"1.2.x\x00", "1.2.x"),
+        (b"1..23\x00", "1..23"),
+        (b"1.2.3 ", "1.2.3"),
+        (b"", ""),
+        (b"1." + b"2" * 62, "1." + "2" * 62),
+        (b"1." + b"2" * 63 + b"\x00", ""),
+        (b"1.2.\xe4\x00", ""),
+    ],
+    ids=["letter", "dots", "space", "empty", "longest", "longer", "no ASCII"],
+)
+def test_an_instance_that_is_no_uid_is_for_the_intake_to_refuse(uid: bytes, said: str):
+    encoded = command().replace(b"\x06\x00\x00\x001.2.3\x00", bytes([len(uid), 0, 0, 0]) + uid)
+    found = store_command(memoryview(encoded))
+    assert found is not None
+    assert found.sop_instance_uid == said
+    assert said.encode() in store_response(found, 0xC000)
+    assert store_request(found, 1, BytesIO()).is_valid_request
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of what it is asked about

@@ -17,7 +17,7 @@ from dicom_node.backfill.archive import Archive
 from dicom_node.backfill.dicomweb import DicomWeb
 from dicom_node.backfill.dimse import DimseArchive
 from dicom_node.backfill.pull import Backfill, Manners, Pulled
-from dicom_node.commands.options import config_option, log_level_option, settings_from
+from dicom_node.commands.options import ae_title, config_option, given_ae_title, log_level_option, settings_from
 from dicom_node.commands.progress import progress
 from dicom_node.deliver.scu import Peer
 from dicom_node.errors import NodeError
@@ -46,7 +46,11 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--since", type=_DAY, required=True, help="First study date.")
 @click.option("--until", type=_DAY, help="Last study date.  [default: today]")
 @click.option(
-    "--calling", default="MRCLIP-BACKFILL", show_default=True, help="Our AE title, which the archive must know (dicom)."
+    "--calling",
+    callback=given_ae_title,
+    default="MRCLIP-BACKFILL",
+    show_default=True,
+    help="Our AE title, which the archive must know (dicom).",
 )
 @click.option(
     "--move-port",
@@ -71,6 +75,7 @@ def command(
     May be called while the node runs, which reads what comes after everything that is live. Interrupt it as you like:
     the same command goes on where it was. Exit status: 0 if everything is there, 1 if something is not.
     """
+    first, last = _period(since, until)
     settings = settings_from(config)
     limit = settings.scp.max_instance_bytes
     if is_http_url(url):
@@ -79,11 +84,10 @@ def command(
         archive = DimseArchive(_peer(url, calling), max_instance_bytes=limit, move_port=move_port)
     logs.set_up(log_level)
     stop = stop_event()
-    last = date.today() if until is None else until.date()  # noqa: DTZ011 - study dates are of where the scanner is
     try:
         with archive as opened:
             manners = Manners(per_minute=per_minute, ahead=ahead)
-            pulled = _run(settings, opened, manners, _days(since.date(), last), stop)
+            pulled = _run(settings, opened, manners, _days(first, last), stop)
     except NodeError as error:
         raise click.ClickException(str(error)) from error
     click.echo(
@@ -103,7 +107,22 @@ def _peer(url: str, calling: str) -> Peer:
     if parts.scheme != "dicom" or not parts.username or not parts.hostname or not port or parts.path:
         rule = "must be http://HOST:PORT/PATH or https://…, without user and password, or dicom://AE_TITLE@HOST:PORT"
         raise click.UsageError(f"--from {shown_url(SecretStr(url))}: {rule}")
-    return Peer(ae_title=unquote(parts.username), host=parts.hostname, port=port, calling_ae_title=calling)
+    try:
+        title = ae_title(unquote(parts.username))
+    except click.BadParameter as error:
+        raise click.UsageError(f"--from {shown_url(SecretStr(url))}: {error.message}") from None
+    return Peer(ae_title=title, host=parts.hostname, port=port, calling_ae_title=calling)
+
+
+def _period(since: datetime, until: datetime | None) -> tuple[date, date]:
+    """The first and the last day; a usage error where there is none between them."""
+    today = date.today()  # noqa: DTZ011 - study dates are of where the scanner is
+    first, last = since.date(), today if until is None else until.date()
+    if first > today:
+        raise click.UsageError(f"--since {first} is in the future; today is {today}")
+    if first > last:
+        raise click.UsageError(f"--since {first} is after --until {last}")
+    return first, last
 
 
 def _run(settings: Settings, archive: Archive, manners: Manners, days: Iterator[date], stop: threading.Event) -> Pulled:

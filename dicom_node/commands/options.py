@@ -2,14 +2,32 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from dicom_node.errors import SettingsError
-from dicom_node.settings import Settings, load_settings
+from dicom_node.settings import AeTitle, Settings, load_settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+_AE_TITLE: Final = TypeAdapter[str](AeTitle)
+
+
+def ae_title(text: str) -> str:
+    """An AE title without blanks around it, by the same rule as in the settings; BadParameter if it is none."""
+    try:
+        return _AE_TITLE.validate_python(text)
+    except ValidationError:
+        raise click.BadParameter(
+            f"{text!r} is no AE title; must be 1 to 16 ASCII characters without backslash"
+        ) from None
+
+
+def given_ae_title(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """The callback of an option that takes an AE title."""
+    return ae_title(value)
 
 
 def config_option(function: Function) -> Function:

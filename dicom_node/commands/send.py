@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dicom_node.commands.options import given_ae_title
 from dicom_node.commands.progress import progress
 from dicom_node.commands.terminal import clean
 from dicom_node.deliver.scu import Peer
@@ -26,8 +27,8 @@ Example:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=11112, show_default=True)
-@click.option("--called", default="MRCLIP", show_default=True, help="AE title of the peer.")
-@click.option("--calling", default="MRCLIP-SEND", show_default=True, help="Our AE title.")
+@click.option("--called", callback=given_ae_title, default="MRCLIP", show_default=True, help="AE title of the peer.")
+@click.option("--calling", callback=given_ae_title, default="MRCLIP-SEND", show_default=True, help="Our AE title.")
 @click.option("--tls", is_flag=True, help="Send over TLS; the peer's certificate must be of its host.")
 @click.option("--tls-ca", type=_FILE, help="Who signs the peer's certificate (PEM); else whom the system trusts.")
 @click.option("--tls-certificate", type=_FILE, help="Our certificate (PEM), where the peer wants one.")
@@ -39,6 +40,8 @@ def command(
 
     Exit status: 0 if everything arrived, 1 if something did not (each named with its reason), 3 if there was nothing.
     """
+    if not tls and any(files.values()):  # who names certificates does not mean clear text
+        raise click.UsageError("--tls-ca, --tls-certificate and --tls-key need --tls")
     context = _context(files) if tls else None
     peer = Peer(ae_title=called, host=host, port=port, calling_ae_title=calling, tls=context)
     with progress() as advance:

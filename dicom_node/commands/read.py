@@ -17,6 +17,7 @@ Examples:
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+CALIBRATION = click.Path(exists=True, dir_okay=False, path_type=Path)
 RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
 BACKEND = click.Choice(["onnx", "torchscript"])
 
@@ -28,7 +29,7 @@ BACKEND = click.Choice(["onnx", "torchscript"])
 @click.option("--html", "html_file", type=FILE, help="Write one page with pictures.")
 @click.option("--embeddings", "npz_file", type=FILE, help="Write embeddings (npz), one array a stack.")
 @click.option("--bundle", help="Bundle folder; 'none' for rules alone.  [default: the bundle in the package]")
-@click.option("--calibration", type=FILE, help="A site's calibration of that bundle.")
+@click.option("--calibration", type=CALIBRATION, help="A site's calibration of that bundle.")
 @click.option("--alarm-rate", type=RATE, default=0.01, show_default=True, help="Share of clean series that may alarm.")
 @click.option("--backend", type=BACKEND, default="onnx", show_default=True, help="What runs the bundle.")
 @click.option("--threads", type=click.IntRange(1), help="Series read at once.  [default: one a core]")
@@ -57,7 +58,8 @@ def command(
 
     try:
         load = partial(load_model, backend=backend)
-        reader = Readers(bundle=bundle, calibration=calibration, alarm_rate=alarm_rate, load=load).current()
+        readers = Readers(bundle=bundle, calibration=calibration, alarm_rate=alarm_rate, load=load, strict=True)
+        reader = readers.current()
     except READER_ERRORS as error:
         raise click.UsageError(str(error)) from error
     sinks = Sinks(reader=reader, sr_folder=sr_folder, html_file=html_file, npz_file=npz_file)

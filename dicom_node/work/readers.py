@@ -34,15 +34,18 @@ class Readers:
         calibration: Path | None,
         alarm_rate: float,
         load: Callable[..., Model] = load_model,
+        strict: bool = False,
     ) -> None:
         """`bundle`: a bundle's folder, a registry's, `none`, or None for the one in the package.
 
+        `strict`: the calibration must be there and be that bundle's; else it is used where it is, and where it is not,
+        the bundle's own.
         `load` is `load_model` with the backend, device, threads and batch that the encoder is to have.
         """
         self._source = bundle_source(bundle)
         self.registry = self._source.registry if isinstance(self._source, ActiveBundle) else None
         self._calibration, self._alarm_rate = calibration, alarm_rate
-        self._load = load
+        self._load, self._strict = load, strict
         self._lock = threading.Lock()
         self._made: tuple[tuple[str | None, float | None], Reader] | None = None
 
@@ -58,9 +61,27 @@ class Readers:
 
     def _make(self, bundle: Bundle | None) -> Reader:
         if bundle is None:
+            if self._strict and self._calibration is not None:
+                raise CalibrationError(f"{self._calibration}: rules alone have no alarms to calibrate; name a bundle")
             return Reader(model=None, alarm_rate=self._alarm_rate)
-        calibration = _site_calibration(self._calibration, bundle)
+        calibration = None if self._calibration is None else self._of_site(self._calibration, bundle)
         return Reader(model=self._load(bundle, calibration=calibration), alarm_rate=self._alarm_rate)
+
+    def _of_site(self, path: Path, bundle: Bundle) -> Calibration | None:
+        if not self._strict and not path.exists():
+            return None
+        try:
+            calibration = read_calibration(path.read_bytes())
+        except (OSError, CalibrationError) as error:
+            raise CalibrationError(f"{path}: {error.strerror if isinstance(error, OSError) else error}") from error
+        if calibration.provenance.bundle_sha256 == bundle.sha256:
+            return calibration
+        theirs = str(calibration.provenance.bundle_sha256)[:12]
+        said = f"{path}: made with bundle {theirs}, and this is {bundle.sha256[:12]}; `mrclip calibrate` makes another"
+        if self._strict:
+            raise CalibrationError(said)
+        log.warning("calibration not used: %s", said)
+        return None
 
 
 def _say(bundle: Bundle | None, reader: Reader) -> None:
@@ -94,10 +115,3 @@ def bundle_source(setting: str | None) -> FixedBundle | ActiveBundle:
 
 def _changed(path: Path | None) -> float | None:
     return path.stat().st_mtime if path is not None and path.exists() else None
-
-
-def _site_calibration(path: Path | None, bundle: Bundle) -> Calibration | None:
-    if path is None or not path.exists():
-        return None
-    calibration = read_calibration(path.read_bytes())
-    return calibration if calibration.provenance.bundle_sha256 == bundle.sha256 else None

@@ -141,6 +141,11 @@ def calibration_file(settings: Settings) -> Path:
     return settings.spool.path.absolute().parent / "calibration.json"
 
 
+def secret_file(settings: Settings) -> Path:
+    """Where the secret of the pages' sessions lies."""
+    return settings.spool.path.absolute().parent / "web-secret"
+
+
 def make_pipeline(settings: Settings, *, ledger: Ledger, files: WorkFiles, readers: Readers) -> Pipeline:
     """What does the work of a task."""
     tracing.set_up(settings.tracing)
@@ -207,7 +212,7 @@ def make_site(
         settings=settings.web,
         accounts=Accounts(settings.accounts_file),
         fetcher=fetcher,
-        secret=secret(settings.spool.path.absolute().parent / "web-secret"),
+        secret=secret(secret_file(settings)),
         broker=_broker_check(settings.queue),
     )
 

@@ -1,6 +1,7 @@
 """What is wrong with a node and what to do about it. Nothing here changes anything, so it may be asked at any time."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 State = Literal["ok", "warning", "broken"]
@@ -33,3 +34,12 @@ def warning(name: str, message: str, advice: str) -> Check:
 def broken(name: str, message: str, advice: str) -> Check:
     """The node cannot do its work."""
     return Check(name=name, state="broken", message=message, advice=advice)
+
+
+def cannot_look(name: str, path: Path, error: OSError) -> Check:
+    """The system does not let this user look at a file or folder; `error` may name it better."""
+    return broken(
+        name,
+        f"{error.filename or path}: {error.strerror or type(error).__name__}",
+        "Run this as the user that runs the node. If you do, it lacks the right: see `namei -l` of the path, then chown.",
+    )

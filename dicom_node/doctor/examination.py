@@ -9,6 +9,7 @@ from dicom_node.doctor import Check, broken, ok
 from dicom_node.doctor.certificates import check_certificates
 from dicom_node.doctor.clock import check_clock, is_synchronised
 from dicom_node.doctor.disk import check_disk
+from dicom_node.doctor.files import check_files
 from dicom_node.doctor.index import check_ledger
 from dicom_node.doctor.peers import Answer, ask_broker, ask_destination, ask_folder, ask_node, ask_orthanc, ask_store
 from dicom_node.settings import DicomDestination, Settings
@@ -22,6 +23,7 @@ def examine(settings: Settings, *, now: datetime) -> Iterator[Check]:
     yield from check_disk(settings)
     yield from check_ledger(settings, now)
     yield _bundle(settings)
+    yield from check_files(settings)
     yield from check_certificates(settings, now)
     answers = _ask(settings)
     for answer in answers:

@@ -9,6 +9,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from dicom_node.errors import SettingsError
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.fetch import Fetcher
 from dicom_node.receive.files import write_whole
@@ -41,10 +42,17 @@ class Site:
 
 
 def secret(file: Path) -> str:
-    """The secret of the node's sessions, kept in `file` so that they outlive a restart; made where there is none."""
-    if not file.exists():
-        write_whole(file, [secrets.token_urlsafe(32).encode()], replace=False, mode=0o600)
-    return file.read_text()
+    """The secret of the node's sessions, kept in `file` so that they outlive a restart; made where there is none.
+
+    SettingsError where it cannot be read or made.
+    """
+    try:
+        if not file.exists():
+            write_whole(file, [secrets.token_urlsafe(32).encode()], replace=False, mode=0o600)
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise SettingsError(f"{file}: {why}; must be a file that the node's user may read, or not be there") from error
 
 
 def _site(request: Request) -> Site:

@@ -91,24 +91,27 @@ class _Waiting:
 
 
 class _Threads:
-    """Threads that do one thing of each key at a time, the most urgent first."""
+    """Threads that do one thing of each key at a time, the most urgent first; they begin with the first thing to do.
+
+    Not before: they would keep a process alive whose start fails, and nobody would close them.
+    """
 
     def __init__(self, count: int, *, name: str) -> None:
-        self._name = name
+        self._count, self._name = count, name
         self._waiting: list[_Waiting] = []  # a heap
         self._keys: set[object] = set()  # of what waits or runs
         self._numbers = itertools.count()
         self._closed = False
         self._changed = threading.Condition()
-        self._threads = [threading.Thread(target=self._work, name=f"{name}-{number}") for number in range(count)]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
 
     def submit(self, key: object, priority: Priority, run: Callable[[], None]) -> None:
         """Have `run` called, unless something of this key waits or runs, or these threads were closed."""
         with self._changed:
             if self._closed or key in self._keys:
                 return
+            if not self._threads:
+                self._begin()
             self._keys.add(key)
             heapq.heappush(self._waiting, _Waiting(priority, next(self._numbers), key, run))
             self._changed.notify()
@@ -121,6 +124,12 @@ class _Threads:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+
+    def _begin(self) -> None:
+        for number in range(self._count):
+            thread = threading.Thread(target=self._work, name=f"{self._name}-{number}")
+            thread.start()
+            self._threads.append(thread)
 
     def _work(self) -> None:
         while (task := self._next()) is not None:

@@ -14,6 +14,7 @@ from dicom_node.doctor import Check
 from dicom_node.doctor.clock import check_clock
 from dicom_node.doctor.disk import check_disk
 from dicom_node.doctor.examination import examine
+from dicom_node.doctor.files import check_files
 from dicom_node.doctor.index import check_ledger
 from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
@@ -236,6 +237,26 @@ def test_a_bundle_that_is_not_there_or_not_whole_is_broken(tmp_path: Path) -> No
     for bundle in (tmp_path / "absent", damaged):
         check = by_name(examine(settings(tmp_path, reader={"bundle": str(bundle)}), now=NOW))["bundle"]
         assert (check.state, "mrclip bundles" in str(check.advice)) == ("broken", True)
+
+
+def test_files_beside_the_spool_are_named_where_they_cannot_be_read(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    assert by_name(check_files(chosen)) == {}
+    files = {name: tmp_path / name for name in ("web-secret", "calibration.json", "accounts.yaml")}
+    for path in files.values():
+        path.touch()
+    assert {name: check.state for name, check in by_name(check_files(chosen)).items()} == {
+        "web secret": "ok", "calibration": "ok", "accounts": "ok",
+    }  # fmt: skip
+    files["accounts.yaml"].write_text("users: {anna: {role: king}}")
+    check = by_name(check_files(chosen))["accounts"]
+    assert (check.state, "users.anna.role" in check.message) == ("broken", True)
+    for path in files.values():
+        path.unlink()
+        path.mkdir()  # root may read every file
+    for check, path in zip(by_name(check_files(chosen)).values(), files.values(), strict=True):
+        assert (check.state, check.message) == ("broken", f"{path}: Is a directory")
+        assert "user that runs the node" in str(check.advice)
 
 
 @pytest.mark.parametrize(

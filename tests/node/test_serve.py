@@ -162,6 +162,16 @@ def test_a_wrong_key_is_named_before_anything_starts(tmp_path: Path) -> None:
     assert "scp.prot" in run.stderr
 
 
+def test_a_node_whose_start_fails_late_says_why_and_ends(tmp_path: Path) -> None:
+    config = write_settings(tmp_path)
+    secret = tmp_path / "data" / "web-secret"
+    secret.mkdir(parents=True)
+    command = [*MRCLIP, "serve", "--config", str(config)]
+    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 1
+    assert f"{secret}: Is a directory; must be a file that the node's user may read" in run.stderr
+
+
 def test_check_config_prints_what_it_understood(tmp_path: Path) -> None:
     config = write_settings(tmp_path, scp={"ae_title": "READER"}, queue={"broker_url": "redis://:hush@broker/0"})
     run = subprocess.run(

@@ -61,6 +61,15 @@ def test_a_live_series_goes_before_everything_that_can_wait(work: Work, busy: Th
     assert work.done == [FIRST, "1.1", "1.2", "1.5", "1.6", "1.7"]
 
 
+def test_no_thread_begins_before_there_is_something_to_do(work: Work) -> None:
+    before = threading.active_count()
+    dispatcher = ThreadDispatcher(work, read_threads=2)
+    begun = threading.active_count()
+    dispatcher.close()
+    dispatcher.read(FIRST, LIVE)
+    assert (begun, threading.active_count(), work.done) == (before, before, [])
+
+
 def test_a_key_that_waits_or_runs_is_not_taken_again(work: Work, busy: ThreadDispatcher) -> None:
     for _ in range(2):
         busy.read(FIRST, LIVE)

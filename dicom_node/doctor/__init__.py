@@ -41,5 +41,5 @@ def cannot_look(name: str, path: Path, error: OSError) -> Check:
     return broken(
         name,
         f"{error.filename or path}: {error.strerror or type(error).__name__}",
-        "Run this as the user that runs the node. If you do, it lacks the right: see `namei -l` of the path, then chown.",
+        "Run this as the user that runs the node. If you did, it lacks the right: `namei -l` of the path shows where.",
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from dicom_node.doctor import Check, broken, ok, warning
+from dicom_node.doctor import Check, broken, cannot_look, ok, warning
 from dicom_node.errors import CannotUnderstandError
 from dicom_node.receive.part10 import identify, read_file_meta
 from dicom_node.settings import Settings
@@ -18,7 +18,14 @@ _FEW_INODES: Final = 10_000
 
 def check_disk(settings: Settings) -> Iterator[Check]:
     """Room and rights of the spool, and the files that wait in it for a person."""
-    spool, reserve = settings.spool.path.absolute(), settings.spool.reserve_bytes
+    spool = settings.spool.path.absolute()
+    try:
+        yield from _check(spool, settings.spool.reserve_bytes)
+    except OSError as error:  # a folder that this user may not even enter
+        yield cannot_look("spool", spool, error)
+
+
+def _check(spool: Path, reserve: int) -> Iterator[Check]:
     there = next(folder for folder in (spool, *spool.parents) if folder.exists())
     yield _room("disk", there, reserve)
     if not os.access(there, os.W_OK | os.X_OK):

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
-from dicom_node.doctor import Check, broken, ok
+from dicom_node.doctor import Check, broken, cannot_look, ok
 from dicom_node.doctor.certificates import check_certificates
 from dicom_node.doctor.clock import check_clock, is_synchronised
 from dicom_node.doctor.disk import check_disk
@@ -15,6 +16,7 @@ from dicom_node.doctor.peers import Answer, ask_broker, ask_destination, ask_fol
 from dicom_node.settings import DicomDestination, Settings
 from dicom_node.wiring import make_readers
 from dicom_node.work.readers import READER_ERRORS
+from inference.calibration import CalibrationError
 from inference.encoder import BackendMissing, CudaError
 
 
@@ -58,6 +60,11 @@ def _bundle(settings: Settings) -> Check:
     except (BackendMissing, CudaError) as error:
         advice = "Install what is missing, or name what this machine has in reader.backend and reader.device."
         return broken("bundle", str(error), advice)
+    except CalibrationError as error:
+        advice = "Make it again (`mrclip calibrate`), or take it away; or run this as the user that runs the node."
+        return broken("calibration", str(error), advice)
+    except OSError as error:
+        return cannot_look("bundle", Path(settings.reader.bundle or "bundle"), error)
     except READER_ERRORS as error:
         advice = "Copy the bundle again, or name another one in reader.bundle (`mrclip bundles`)."
         return broken("bundle", str(error), advice)

@@ -1,4 +1,7 @@
-"""The files beside the spool that the node cannot start or let anybody in without, once they are there."""
+"""The files beside the spool without which nobody signs in, or the node does not start, once they are there.
+
+The calibration lies there too; whoever looks at the bundle reads it.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,13 +10,12 @@ from dicom_node.doctor import Check, broken, cannot_look, ok
 from dicom_node.errors import SettingsError
 from dicom_node.settings import Settings
 from dicom_node.web.accounts import Accounts
-from dicom_node.wiring import calibration_file, secret_file
+from dicom_node.wiring import secret_file
 
 
 def check_files(settings: Settings) -> Iterator[Check]:
     """Each of them that is there: whether this user can read it."""
     yield from _readable("web secret", secret_file(settings))
-    yield from _readable("calibration", calibration_file(settings))
     yield from _accounts(settings.accounts_file)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError, InternalError, OperationalError
 
-from dicom_node.doctor import Check, broken, ok, warning
+from dicom_node.doctor import Check, broken, cannot_look, ok, warning
 from dicom_node.errors import LedgerUnavailableError, SettingsError
 from dicom_node.ledger.engine import Transactions, check_writable, open_engine
 from dicom_node.ledger.migrations import revisions
@@ -34,6 +34,8 @@ def check_ledger(settings: Settings, now: datetime) -> Iterator[Check]:
             yield _missing(settings)
         else:
             yield from _check(engine, now)
+    except OSError as error:  # in a folder that this user may not enter
+        yield cannot_look("ledger", Path(engine.url.database or ""), error)
     except LedgerUnavailableError as error:
         cause = error.__cause__
         if isinstance(cause, DatabaseError) and not isinstance(cause, OperationalError | InternalError):

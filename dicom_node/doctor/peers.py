@@ -22,7 +22,7 @@ from pynetdicom.presentation import build_context
 from dicom_node.addresses import shown_url
 from dicom_node.deliver import DeliveryError
 from dicom_node.deliver.scu import Peer, association
-from dicom_node.doctor import Check, broken, ok, warning
+from dicom_node.doctor import Check, broken, cannot_look, ok, warning
 from dicom_node.errors import SettingsError
 from dicom_node.exchange.store import INSTANCES, ObjectStore, StoreError
 from dicom_node.receive.storage_classes import VERIFICATION
@@ -93,7 +93,10 @@ def _answered(name: str, peer: Peer, link: Association) -> Check:
 def ask_folder(destination: FolderDestination) -> Answer:
     """Whether a folder can be written or made."""
     name, folder = f"destination {destination.name}", destination.folder.absolute()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+    except OSError as error:  # below a folder that this user may not enter
+        return Answer(checks=(cannot_look(name, folder, error),))
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         advice = "Mount it, correct `folder`, or give the user that runs the node the right to write there."
         return Answer(checks=(broken(name, f"{there} is no folder that can be written", advice),))

@@ -17,10 +17,11 @@ from dicom_node.backfill.archive import Archive
 from dicom_node.backfill.dicomweb import DicomWeb
 from dicom_node.backfill.dimse import DimseArchive
 from dicom_node.backfill.pull import Backfill, Manners, Pulled
+from dicom_node.commands.faults import in_one_line
 from dicom_node.commands.options import ae_title, config_option, given_ae_title, log_level_option, settings_from
+from dicom_node.commands.owner import refuse_root
 from dicom_node.commands.progress import progress
 from dicom_node.deliver.scu import Peer
-from dicom_node.errors import NodeError
 from dicom_node.ledger.records import LATER
 from dicom_node.settings import Settings
 from dicom_node.stopping import stop_event
@@ -77,6 +78,7 @@ def command(
     """
     first, last = _period(since, until)
     settings = settings_from(config)
+    refuse_root(settings)
     limit = settings.scp.max_instance_bytes
     if is_http_url(url):
         archive = nullcontext(DicomWeb(url, username=username, password=password, max_instance_bytes=limit))
@@ -84,12 +86,9 @@ def command(
         archive = DimseArchive(_peer(url, calling), max_instance_bytes=limit, move_port=move_port)
     logs.set_up(log_level)
     stop = stop_event()
-    try:
-        with archive as opened:
-            manners = Manners(per_minute=per_minute, ahead=ahead)
-            pulled = _run(settings, opened, manners, _days(first, last), stop)
-    except NodeError as error:
-        raise click.ClickException(str(error)) from error
+    with in_one_line(), archive as opened:
+        manners = Manners(per_minute=per_minute, ahead=ahead)
+        pulled = _run(settings, opened, manners, _days(first, last), stop)
     click.echo(
         f"{pulled.series} series pulled, {pulled.instances} instances; {pulled.known} series were there; "
         f"{pulled.refused} instances refused; {pulled.failed} failed{'; stopped' if stop.is_set() else ''}"

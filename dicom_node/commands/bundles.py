@@ -1,11 +1,11 @@
 """`mrclip bundles`: the registry of model bundles."""
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from dicom_node.commands.faults import in_one_line
 from dicom_node.commands.terminal import clean
 from inference.bundle import default_bundle, open_bundle
 from inference.manifest import BundleError
@@ -26,14 +26,6 @@ registry_option: Callable[..., Callable[..., None]] = click.option(
 )
 
 
-@contextmanager
-def _explained() -> Generator[None]:
-    try:
-        yield
-    except (BundleError, RegistryError) as error:
-        raise click.ClickException(str(error)) from error
-
-
 @click.group("bundles", epilog=EXAMPLE)
 def command() -> None:
     """List, add, activate and roll back model bundles.
@@ -46,7 +38,7 @@ def command() -> None:
 @registry_option
 def show(*, registry: Path) -> None:
     """List the bundles; a star marks the active one."""
-    with _explained():
+    with in_one_line(BundleError, RegistryError):
         for entry in Registry(registry).entries():
             click.echo(f"{'*' if entry.active else ' '} {entry.name}")
 
@@ -56,7 +48,7 @@ def show(*, registry: Path) -> None:
 @registry_option
 def add(*, bundle: Path, registry: Path) -> None:
     """Copy a bundle in, after checking every digest, and print its name."""
-    with _explained():
+    with in_one_line(BundleError, RegistryError):
         click.echo(Registry(registry).add(bundle))
 
 
@@ -65,7 +57,7 @@ def add(*, bundle: Path, registry: Path) -> None:
 @registry_option
 def activate(*, name: str, registry: Path) -> None:
     """Make a bundle the active one."""
-    with _explained():
+    with in_one_line(BundleError, RegistryError):
         Registry(registry).activate(name)
         click.echo(f"* {name}")
 
@@ -74,7 +66,7 @@ def activate(*, name: str, registry: Path) -> None:
 @registry_option
 def roll_back(*, registry: Path) -> None:
     """Go back to the bundle that was active before."""
-    with _explained():
+    with in_one_line(BundleError, RegistryError):
         click.echo(f"* {Registry(registry).roll_back()}")
 
 
@@ -82,7 +74,7 @@ def roll_back(*, registry: Path) -> None:
 @click.argument("bundle", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 def describe(*, bundle: Path | None) -> None:
     """Check a bundle (without an argument: the one in the package) and print its model card."""
-    with _explained():
+    with in_one_line(BundleError, RegistryError):
         opened = default_bundle() if bundle is None else open_bundle(bundle)
     if opened is None:
         raise click.ClickException("the package was built without a bundle; the node reads by rules alone")

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import click
 
+from dicom_node.commands.faults import in_one_line
 from dicom_node.commands.options import config_option, settings_from
+from dicom_node.commands.outputs import expect_folder, new_file
+from dicom_node.commands.owner import refuse_root
 
 EXAMPLE = """\b
 Examples:
@@ -22,7 +25,12 @@ FEWEST = 99
 @click.argument("folders", nargs=-1, required=True, type=FOLDER, metavar="DIR...")
 @config_option
 @click.option("--bundle", help="Bundle folder.  [default: the settings' bundle]")
-@click.option("--output", type=FILE, help="Where to write it.  [default: beside the node's spool, where it is used]")
+@click.option(
+    "--output",
+    type=FILE,
+    callback=new_file,
+    help="Where to write it.  [default: beside the node's spool, where it is used]",
+)
 def command(*, folders: tuple[Path, ...], config: Path | None, bundle: str | None, output: Path | None) -> None:
     """Calibrate the alarms on clean series below DIR: series of this site whose headers are known to be right.
 
@@ -38,6 +46,9 @@ def command(*, folders: tuple[Path, ...], config: Path | None, bundle: str | Non
     from inference.model import load_model
 
     settings = settings_from(config)
+    if output is None:
+        refuse_root(settings)
+        expect_folder(calibration_file(settings).parent)
     try:
         reader = Readers(
             bundle=bundle or settings.reader.bundle, calibration=None, alarm_rate=settings.reader.alarm_rate,
@@ -53,8 +64,9 @@ def command(*, folders: tuple[Path, ...], config: Path | None, bundle: str | Non
     except (*READER_ERRORS, CalibrationError) as error:
         raise click.UsageError(str(error)) from error
     target = output or calibration_file(settings)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(target, calibration.to_json())
+    with in_one_line():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(target, calibration.to_json())
     click.echo(f"{target}: {len(clean.records)} series")
     if clean.contradictory or clean.unread:
         click.echo(f"left out: {clean.contradictory} with errors in the header, {clean.unread} that no model reads")

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from dicom_node import logs
+from dicom_node.commands.outputs import new_folder
 from dicom_node.demo import DemoFailedError, run
 
 EXAMPLE = """\b
@@ -22,6 +23,7 @@ Examples:
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
+    callback=new_folder,
     default=Path("demo-output"),
     show_default=True,
     help="Folder for everything that is made.",

@@ -8,6 +8,9 @@ from typing import Literal
 
 import click
 
+from dicom_node.commands.faults import in_one_line
+from dicom_node.commands.outputs import new_file, new_folder
+
 EXAMPLE = """\b
 Examples:
   mrclip read study/                        a table
@@ -15,7 +18,7 @@ Examples:
   mrclip read study/ --html page.html --sr reports/
 """
 
-FILE = click.Path(dir_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 CALIBRATION = click.Path(exists=True, dir_okay=False, path_type=Path)
 RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
@@ -25,9 +28,11 @@ BACKEND = click.Choice(["onnx", "torchscript"])
 @click.command("read", epilog=EXAMPLE)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (schema mrclip.reading/1), nothing else.")
-@click.option("--sr", "sr_folder", type=FOLDER, help="Write reports here.")
-@click.option("--html", "html_file", type=FILE, help="Write one page with pictures.")
-@click.option("--embeddings", "npz_file", type=FILE, help="Write embeddings (npz), one array a stack.")
+@click.option("--sr", "sr_folder", type=FOLDER, callback=new_folder, help="Write reports here.")
+@click.option("--html", "html_file", type=FILE, callback=new_file, help="Write one page with pictures.")
+@click.option(
+    "--embeddings", "npz_file", type=FILE, callback=new_file, help="Write embeddings (npz), one array a stack."
+)
 @click.option("--bundle", help="Bundle folder; 'none' for rules alone.  [default: the bundle in the package]")
 @click.option("--calibration", type=CALIBRATION, help="A site's calibration of that bundle.")
 @click.option("--alarm-rate", type=RATE, default=0.01, show_default=True, help="Share of clean series that may alarm.")
@@ -63,9 +68,10 @@ def command(
     except READER_ERRORS as error:
         raise click.UsageError(str(error)) from error
     sinks = Sinks(reader=reader, sr_folder=sr_folder, html_file=html_file, npz_file=npz_file)
-    with progress() as advance:
-        reading = read_paths(paths, reader, observe=sinks.observe, advance=advance, threads=threads)
-    sinks.close(reading)
+    with in_one_line():
+        with progress() as advance:
+            reading = read_paths(paths, reader, observe=sinks.observe, advance=advance, threads=threads)
+        sinks.close(reading)
     if as_json:
         json.dump(reading.to_json(), sys.stdout, allow_nan=False)
         sys.stdout.write("\n")

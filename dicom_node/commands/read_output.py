@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import click
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dicom_node.commands.faults import fault
 from dicom_node.commands.terminal import clean
 from inference.identifiers import SeriesInstanceUid
 from inference.read import Reader, SeriesResult
@@ -58,9 +60,13 @@ class Sinks:
 
         if no_report_reason(result.reading, instances, "answered") is not None:
             return
+        try:
+            now = datetime.now().astimezone()  # in the zone of this machine
+            report = make_report(result.reading, instances, self.reader, created_at=now, predecessor=None)
+        except OSError as error:  # a file is gone, or is another one: reports on other series are none the worse
+            click.echo(f"no report on series {result.reading.series_instance_uid}: {fault(error)}", err=True)
+            return
         folder.mkdir(parents=True, exist_ok=True)
-        now = datetime.now().astimezone()  # in the zone of this machine
-        report = make_report(result.reading, instances, self.reader, created_at=now, predecessor=None)
         report.save_as(folder / f"{report.SOPInstanceUID}.dcm", enforce_file_format=True)
 
 

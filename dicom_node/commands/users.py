@@ -7,14 +7,15 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
+from dicom_node.commands.faults import in_one_line
 from dicom_node.commands.options import config_option, settings_from
-from dicom_node.errors import NodeError
+from dicom_node.commands.owner import refuse_root
 from dicom_node.web.accounts import ROLES, Accounts, AccountsFile, Role, TokenEntry, UserEntry, hash_password, new_token
 
 EXAMPLE = """\b
 Example:
-  mrclip users add anna --role reviewer      asks for the password
-  mrclip users token orthanc --role viewer   prints a token, once
+  mrclip users add anna --role reviewer       asks for the password
+  mrclip users token orthanc --role reviewer  prints a token, once
   mrclip users remove anna
 """
 
@@ -28,7 +29,7 @@ def command() -> None:
     """List, add and remove who may sign in to the pages, and tokens for programs.
 
     A viewer sees everything, a reviewer also judges findings and has series read again, an admin also sees who has an
-    account. A running node takes up changes at once.
+    account. A running node takes up changes at once. Call it as the user that runs the node, with its settings.
     """
 
 
@@ -37,7 +38,7 @@ def command() -> None:
 def show(*, config: Path | None) -> None:
     """List names and roles."""
     with _explained():
-        content = _accounts(config).content()
+        content = Accounts(settings_from(config).accounts_file).content()
     for name, user in sorted(content.users.items()):
         click.echo(f"{user.role:8} {name}{'' if user.password else ' (no password: proxy only)'}")
     for name, token in sorted(content.tokens.items()):
@@ -54,10 +55,10 @@ def show(*, config: Path | None) -> None:
 @config_option
 def add(*, name: str, role: Role, password_file: Path | None, no_password: bool, config: Path | None) -> None:
     """Add a person, or give them another role and password."""
-    password = None if no_password else _password(password_file)
     with _explained():
-        entry = UserEntry(role=role, password=None if password is None else hash_password(password))
         accounts = _accounts(config)
+        password = None if no_password else _password(password_file)
+        entry = UserEntry(role=role, password=None if password is None else hash_password(password))
         content = accounts.content()
         accounts.write(_checked(content, users={**content.users, name: entry}))
     click.echo(f"{role:8} {name}")
@@ -93,8 +94,12 @@ def remove(*, name: str, config: Path | None) -> None:
 
 
 def _accounts(config: Path | None) -> Accounts:
-    file = settings_from(config).accounts_file
+    """The file that is about to be written, which is named: without `--config` it is hardly the node's."""
+    settings = settings_from(config)
+    refuse_root(settings)
+    file = settings.accounts_file
     file.parent.mkdir(parents=True, exist_ok=True)
+    click.echo(f"accounts: {file}", err=True)
     return Accounts(file)
 
 
@@ -103,19 +108,26 @@ def _checked(content: AccountsFile, **changed: object) -> AccountsFile:
 
 
 def _password(file: Path | None) -> str:
-    password = click.prompt("Password", hide_input=True, confirmation_prompt=True) if file is None else file.read_text()
+    try:
+        password = _asked() if file is None else file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise click.ClickException(f"--password-file {file} is not UTF-8") from None
     password = password.rstrip("\n")
     if len(password) < MIN_PASSWORD_LENGTH:
         raise click.ClickException(f"the password has {len(password)} characters; must have {MIN_PASSWORD_LENGTH}")
     return password
 
 
+def _asked() -> str:
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
+
+
 @contextmanager
 def _explained() -> Generator[None]:
     try:
-        yield
-    except NodeError as error:
-        raise click.ClickException(str(error)) from error
+        with in_one_line():
+            yield
     except ValidationError as error:
         first = error.errors()[0]
         raise click.ClickException(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None

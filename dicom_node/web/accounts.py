@@ -3,7 +3,7 @@
     users:
       anna: {role: reviewer, password: "scrypt$..."}
     tokens:
-      orthanc: {role: viewer, sha256: "..."}
+      orthanc: {role: reviewer, sha256: "..."}
 
 `mrclip users` writes it. Neither a password nor a token can be had from it.
 """
@@ -64,6 +64,10 @@ class Account:
     stamp: str  # changes with the password: a session that began with another one has ended
 
 
+class AccountsError(SettingsError):
+    """The file cannot be read, or is not what it must be."""
+
+
 class Accounts:
     """The accounts of a file, which is read again when it changes; no file means no accounts."""
 
@@ -97,11 +101,13 @@ class Accounts:
         return None
 
     def content(self) -> AccountsFile:
-        """What the file holds now; SettingsError if it is not what it must be."""
+        """What the file holds now; AccountsError if it cannot be read or is not what it must be."""
         try:
             changed_ns = self.file.stat().st_mtime_ns
         except FileNotFoundError:
             return AccountsFile()
+        except OSError as error:
+            raise AccountsError(f"{self.file} cannot be read: {error.strerror}") from error
         read = self._read
         if read is None or read[0] != changed_ns:
             read = self._read = changed_ns, _parsed(self.file)
@@ -133,7 +139,7 @@ def _is_password(password: str, stored: str) -> bool:
         made = _scrypt(password, b64decode(salt), {"n": int(n), "r": int(r), "p": int(p)})
         return compare_digest(made, b64decode(expected))
     except ValueError as error:
-        raise SettingsError("a password in the accounts file is not one that `mrclip users` made") from error
+        raise AccountsError("a password in the accounts file is not one that `mrclip users` made") from error
 
 
 def _scrypt(password: str, salt: bytes, cost: dict[str, int]) -> bytes:
@@ -150,8 +156,10 @@ _NOBODY: Final = "$".join(("scrypt", *map(str, _SCRYPT.values()), _text(bytes(16
 def _parsed(file: Path) -> AccountsFile:
     try:
         return AccountsFile.model_validate(yaml.safe_load(file.read_bytes()) or {})
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file.name} cannot be read") from error
+    except OSError as error:
+        raise AccountsError(f"{file} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise AccountsError(f"{file} cannot be read: it is not YAML") from error
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise SettingsError(f"{file.name}: {wrong}") from None
+        raise AccountsError(f"{file}: {wrong}") from None

@@ -28,7 +28,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorDocument, "description": "Nobody said who asks, where the node wants to know"},
     403: {"model": ErrorDocument, "description": "Whoever asks may not"},
     422: {"model": ErrorDocument, "description": "A parameter is not what it must be"},
-    503: {"model": ErrorDocument, "description": "The ledger does not answer"},
+    503: {"model": ErrorDocument, "description": "The ledger does not answer, or accounts cannot be read"},
 }
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorDocument, "description": "No such series"}}
 

@@ -1,5 +1,6 @@
 """Every error says what is wrong: to programs as one JSON object {"error": {code, message}}, to people as a page."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -11,7 +12,10 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from dicom_node.errors import LedgerUnavailableError
+from dicom_node.web.accounts import AccountsError
 from dicom_node.web.templating import render
+
+log = logging.getLogger(__name__)
 
 _LONGEST_THEN: Final = 2000  # a URL that holds it must still be one that browsers and proxies take
 _FOR_PROGRAMS: Final = ("/api/", "/healthz", "/readyz", "/metrics")
@@ -41,6 +45,7 @@ def add_error_handlers(app: FastAPI) -> None:
         SignInNeededError,
         RequestValidationError,
         LedgerUnavailableError,
+        AccountsError,
         HTTPException,
         Exception,
     ):
@@ -83,6 +88,9 @@ def _told(error: Exception) -> tuple[ProblemError, Mapping[str, str] | None]:
             return ProblemError(422, "invalid-parameter", _complaints(error.errors())), None
         case LedgerUnavailableError():
             return ProblemError(503, "ledger-unavailable", str(error)), {"Retry-After": "5"}
+        case AccountsError():  # its text is for who runs the node, and nobody knows who asks
+            log.error("accounts cannot be used", extra={"reason": str(error)})
+            return ProblemError(503, "accounts-unavailable", "accounts cannot be read; the node's log says why"), None
         case HTTPException():
             phrase = HTTPStatus(error.status_code).phrase
             return ProblemError(error.status_code, phrase.lower().replace(" ", "-"), phrase), error.headers

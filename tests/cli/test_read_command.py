@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from highdicom.sr import srread
+from pydicom import dcmread
 
 import tiny_bundle
 from dicom_factory import series, write_series
 from dicom_node.cli import group
+from dicom_node.commands.read_output import Sinks
+from inference.read import Reader, SeriesResult, read_paths
+from inference.sources import Instance
 from serving import MRCLIP
 
 # Every key of mrclip.reading/1, as the contract has them.
@@ -128,6 +133,26 @@ def test_the_files_beside_it(images: Path, bundle: Path, tmp_path: Path, monkeyp
     text = page.read_text()
     assert text.count("data:image/png") == 5
     assert "seconds" in text
+
+
+def test_a_series_whose_file_is_gone_gets_no_report_and_the_others_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("gone", "here"):
+        write_series(series(2, seed=name, EchoTime=0.1, ProtocolName="T2 tse"), tmp_path / name)
+    sinks = Sinks(reader=Reader(model=None), sr_folder=tmp_path / "reports", html_file=None, npz_file=None)
+
+    def observe(instances: Sequence[Instance], result: SeriesResult) -> None:
+        if "gone" in str(instances[0].source.path):
+            instances[0].source.path.unlink()
+        sinks.observe(instances, result)
+
+    reading = read_paths([tmp_path], Reader(model=None), observe=observe, threads=1)
+    gone = next(iter((tmp_path / "gone").iterdir()))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"no report on series {dcmread(gone).SeriesInstanceUID}: ")
+    assert line.endswith(": No such file or directory")
+    assert (len(reading.series), len(list((tmp_path / "reports").iterdir()))) == (2, 1)
 
 
 def test_the_table_names_contrast_and_finding(images: Path, bundle: Path) -> None:

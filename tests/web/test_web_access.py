@@ -107,6 +107,17 @@ def guarded(tmp_path: Path, accounts_file: tuple[bytes, dict[Role, str]]) -> Ite
         yield Guarded(node, tokens)
 
 
+def test_accounts_that_cannot_be_read_are_in_the_log_and_answered_for_now(
+    guarded: Guarded, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "accounts.yaml").write_text("users: {anna: {role: king}}")
+    answer = guarded.node.get("/metrics", **guarded.as_role("viewer"))
+    assert (answer.status, answer.json["error"]["code"]) == (503, "accounts-unavailable")
+    assert "anna" not in answer.text
+    (reason,) = [getattr(one, "reason", "") for one in caplog.records if one.name == "dicom_node.web.errors"]
+    assert reason.startswith(f"{tmp_path / 'accounts.yaml'}: users.anna.role: ")
+
+
 def answering(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, str]]:
     """Method and path of everything below; what is neither a route nor a router of routes fails the test."""
     for route in routes:

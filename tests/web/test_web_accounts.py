@@ -90,12 +90,13 @@ def test_the_command_adds_lists_and_removes(tmp_path: Path) -> None:
     typed = "correct horse battery\n" * 2
     result = run(tmp_path, "add", "anna", "--role", "reviewer", typed=typed)
     assert result.exit_code == 0, result.output
+    assert result.stderr.splitlines()[0] == f"accounts: {accounts.file}"
     assert "correct horse" not in result.output
     assert accounts.sign_in("anna", "correct horse battery") is not None
     assert run(tmp_path, "add", "bob", "--role", "admin", "--no-password").exit_code == 0
-    token = run(tmp_path, "token", "orthanc", "--role", "viewer").output.strip()
+    token = run(tmp_path, "token", "orthanc", "--role", "viewer").stdout.strip()
     assert accounts.program(token) is not None
-    listed = run(tmp_path, "list").output.splitlines()
+    listed = run(tmp_path, "list").stdout.splitlines()
     assert listed == ["reviewer anna", "admin    bob (no password: proxy only)", "viewer   orthanc (token)"]
     assert run(tmp_path, "remove", "anna").exit_code == 0
     assert accounts.user("anna") is None

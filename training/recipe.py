@@ -12,8 +12,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from yaml import YAMLError
 
 from inference.pixels import PixelSpec
 from training.data.spec import DataSpec
@@ -26,6 +28,9 @@ from training.train.objective import LossSpec
 RECIPES: Final = Path(__file__).with_name("recipes")
 # lets a recipe that lies elsewhere name `base`, `model: ...` and `loss: ...`
 PACKAGED: Final = f"hydra.searchpath=['file://{RECIPES}']"
+
+# What comes of a file that is no YAML, no text, nested too deeply, names what is not there, or has no list of defaults.
+_UNREADABLE: Final = (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError, RecursionError)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -115,8 +120,8 @@ def load_recipe(name: str = "default", overrides: Sequence[str] = ()) -> Recipe:
     try:
         with initialize_config_dir(str(file.parent), version_base="1.3"):
             return recipe_from(compose(file.stem, overrides=[*overrides, PACKAGED]))
-    except HydraException as error:
-        raise RefusedError(f"recipe {name}: {error}") from error
+    except _UNREADABLE as error:
+        raise RefusedError(f"recipe {name}: {' '.join(str(error).split())}") from error
 
 
 def recipe_from(values: DictConfig | dict[str, Any]) -> Recipe:

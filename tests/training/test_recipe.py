@@ -87,6 +87,20 @@ def test_what_is_wrong_is_named(override: str, words: str) -> None:
         load_recipe("tiny", [override])
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"seed: [", b"seed: 1\nseed: 2", b"\xff\xfe\x00", b"a: " + b"[" * 2000, b"defaults: 3", b"seed: ${nothing}"],
+    ids=["no YAML", "twice", "no text", "too deep", "no defaults", "unknown name"],
+)
+def test_a_file_that_is_no_recipe_is_one_line_with_its_name(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_bytes(content)
+    with pytest.raises(RefusedError) as refused:
+        load_recipe(str(file))
+    assert str(refused.value).startswith(f"recipe {file}: ")
+    assert "\n" not in str(refused.value)
+
+
 def test_every_default_can_be_overridden_by_its_name() -> None:
     assert load_recipe("tiny", ["data.augment.gamma=0.3"]).data.augment.gamma == 0.3
     assert load_recipe("paper", ["optimiser.epsilon=1e-8"]).optimiser.epsilon == 1e-8

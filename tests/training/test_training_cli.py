@@ -50,6 +50,15 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    "arguments", [("preprocess", "."), ("simulate", "--drawn", "--studies", "1"), ("benchmark", ".", "--out")]
+)
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, arguments: Sequence[str]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RefusedError, match=f"^{tmp_path / 'file' / 'out'}: cannot be made: Not a directory"):
+        run(*arguments, tmp_path / "file" / "out")
+
+
 def test_train_writes_a_checkpoint_and_its_numbers(work: Path) -> None:
     lines = [json.loads(line) for line in (work / "run/metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 4]

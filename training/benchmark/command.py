@@ -18,7 +18,7 @@ from training.benchmark.plots import write_plots
 from training.benchmark.report import markdown
 from training.benchmark.truth import read_truth
 from training.errors import RefusedError
-from training.files import write_json
+from training.files import make_folder, write_json
 
 
 def _rate(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
@@ -48,6 +48,7 @@ def command(
         raise RefusedError(str(error)) from error
     if opened is None:
         raise RefusedError("the package has no default bundle; name one with --bundle")
+    make_folder(out)
     reader = Reader(model=load_model(opened), alarm_rate=alarm_rate)
     results: dict[str, Any] = {}
     for folder in data:
@@ -64,7 +65,6 @@ def command(
             results[folder.name]["peer"] = compare(peer, holding, observed.stacks)
     manifest = opened.manifest
     document = {"bundle": f"{manifest.name} {manifest.version}", "sha256": opened.sha256, "data": results}
-    out.mkdir(parents=True, exist_ok=True)
     write_json(out / "benchmark.json", document)
     replace_file(out / "benchmark.md", markdown(document).encode())
     for name, found in results.items():

@@ -19,7 +19,7 @@ from training.data.labels import LabelMap, label_map, scheme
 from training.data.rows import SliceRow, write_rows
 from training.data.split import PARTS, Part, split
 from training.errors import RefusedError, VolumeError
-from training.files import write_json
+from training.files import make_folder, write_json
 from training.preprocess.convert import Broken, Converted, Outcome, Task, convert
 from training.preprocess.dicom import find_dicom
 from training.preprocess.nifti import find_nifti
@@ -52,6 +52,7 @@ def preprocess(source: Path, out: Path, spec: PreprocessSpec, *, seed: int = 0, 
     """
     if not source.exists():
         raise RefusedError(f"{source} does not exist")
+    make_folder(out)
     tasks, broken = _find(source)
     if spec.parts_patients:
         _check_patients(source, tasks)

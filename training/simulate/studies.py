@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from inference.atomic import replace_file
 from training.errors import RefusedError
+from training.files import make_folder
 from training.simulate.dicom import classic, enhanced
 from training.simulate.dicom.corruptions import Corruption
 from training.simulate.people.cast import Cast
@@ -115,7 +116,8 @@ def _instances(series: SimulatedSeries, name: str, number: int, *, multi_frame: 
 
 def write(studies: Iterator[list[WrittenSeries]], out: Path) -> Iterator[list[WrittenSeries]]:
     """Write each study as it comes, and the table anew after each; RefusedError where `out` holds anything."""
-    if out.exists() and any(out.iterdir()):
+    make_folder(out)
+    if any(out.iterdir()):
         raise RefusedError(f"{out} is not empty; its {TABLE} is to name every series in it, so take a new folder")
     rows: list[tuple[str, ...]] = []
     for series in studies:

@@ -61,11 +61,11 @@ class Arrivals(LedgerPart):
         return not self.record_instances((instance,), now=now, due_at=due_at)
 
     def record_instances(
-        self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime, waits: bool = True
+        self, instances: Iterable[ReceivedInstance], *, now: datetime, due_at: datetime, sent: bool = True
     ) -> list[ReceivedInstance]:
         """The same for many instances in one transaction; those that are not taken in.
 
-        `waits`: a series that is being received and has all of them waits until `due_at` too.
+        Not `sent`: they were found in the spool, which says nothing of a series that has all of them.
         """
         first: dict[SopInstanceUid, ReceivedInstance] = {}
         strange: list[ReceivedInstance] = []
@@ -74,7 +74,7 @@ class Arrivals(LedgerPart):
             if known.series_instance_uid != instance.series_instance_uid:
                 strange.append(instance)
         with self._transactions.write() as session:
-            return strange + _record(session.connection(), list(first.values()), now, due_at, waits=waits)
+            return strange + _record(session.connection(), list(first.values()), now, due_at, sent=sent)
 
     def release(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
         """Nobody is sending these series any more: they are due sooner, never later."""
@@ -85,6 +85,14 @@ class Arrivals(LedgerPart):
             session.execute(
                 update(Series).where(Series.series_uid.in_(uids), Series.due_at > due_at).values(due_at=due_at)
             )
+
+    def hold(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
+        """More of these series may come: those that are being received are due later, never sooner."""
+        uids = list(series)
+        later = update(Series).where(Series.state == "receiving", Series.due_at < due_at).values(due_at=due_at)
+        with self._transactions.write() as session:
+            for begin in range(0, len(uids), _AT_ONCE):
+                session.execute(later.where(Series.series_uid.in_(uids[begin : begin + _AT_ONCE])))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +105,7 @@ class _Row:
 
 
 def _record(
-    connection: Connection, instances: Sequence[ReceivedInstance], now: datetime, due_at: datetime, *, waits: bool
+    connection: Connection, instances: Sequence[ReceivedInstance], now: datetime, due_at: datetime, *, sent: bool
 ) -> list[ReceivedInstance]:
     """Take in instances of different UIDs; those of UIDs that other series hold."""
     by_series: dict[SeriesInstanceUid, list[ReceivedInstance]] = {}
@@ -115,9 +123,9 @@ def _record(
         elif all(held.get(one.sop_instance_uid) != row.id for one in some):
             if row.made:
                 connection.execute(_FORGET, {"found": row.id})
-        elif waits and row.state == "receiving":  # its sender began again after a break: the rest is still to come
+        elif sent and row.state == "receiving":  # its sender began again after a break: the rest is still to come
             connection.execute(_WAIT_AGAIN, {"found": row.id, "due": due_at, "seen": now})
-        elif waits:
+        elif sent:
             connection.execute(_AGAIN, {"found": row.id, "seen": now})
     return [
         one

@@ -2,16 +2,23 @@
 
 The spool is the truth. A power cut may take the ledger's last moments with it, and a process may be killed between the
 two; whatever the spool holds is entered again, and entering it twice changes nothing.
+
+What is missing is found by names, which are digests of UIDs: every name in the spool is that of something the ledger
+knows, or its file is opened and entered. So it does not matter when it came, by which clock, or what other nodes have
+entered meanwhile.
 """
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import CannotUnderstandError
-from dicom_node.ledger.records import ReceivedInstance
+from dicom_node.ledger.engine import ROW_FAULTS
+from dicom_node.ledger.records import Holding, ReceivedInstance
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.part10 import identify, read_file_meta
 from dicom_node.receive.spool import Spool
@@ -19,14 +26,14 @@ from inference.identifiers import SeriesInstanceUid
 
 log = logging.getLogger(__name__)
 
-# Between the bytes of an instance being in the spool and its row in the ledger, with all that may wait for a lock.
-_MARGIN: Final = timedelta(hours=1)
+# Between the last name in a folder and its row in the ledger. Retention removes no series that had a row so recently.
+_MARGIN: Final = timedelta(minutes=1)
 _HEAD_BYTES: Final = 1 << 16  # holds the UIDs of nearly every file
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rebuilt:
-    """What was found in the spool."""
+    """What was found in the spool, in series of which the ledger did not know everything."""
 
     series: int
     instances: int
@@ -35,46 +42,80 @@ class Rebuilt:
 
 
 def reconcile(ledger: Ledger, spool: Spool, *, now: datetime, quiet_s: float = 0, waits: bool = True) -> Rebuilt:
-    """Enter what came into the spool since shortly before the ledger's newest instance; everything if it has none.
+    """Enter the spool's instances, reports and reviews that the ledger does not know; what is to be read is due after
+    `quiet_s`.
 
-    `waits`: series that were being received wait for `quiet_s` again, as after a break in which all senders were cut
-    off, and will send the rest. Without it only those do of which something is new to the ledger.
+    `waits`: series that were being received wait so long again, as after a break in which all senders were cut off,
+    and will send the rest. Without it only those do of which something is new to the ledger. An instance whose UID
+    another series has is set aside, as it would have been when it came. What the ledger never takes is logged and left.
     """
-    newest = ledger.newest_arrival()
-    since = None if newest is None else newest - _MARGIN
     due_at = now + timedelta(seconds=quiet_s)
-    return rebuild(ledger, spool, now=now, due_at=due_at, changed_since=since, waits=waits)
-
-
-def rebuild(
-    ledger: Ledger,
-    spool: Spool,
-    *,
-    now: datetime,
-    due_at: datetime | None = None,
-    changed_since: datetime | None = None,
-    waits: bool = True,
-) -> Rebuilt:
-    """Enter the spool's instances, reports and reviews; series without a report are due at `due_at`, or at once.
-
-    `waits`: also those whose instances are all known. An instance whose UID another series has is set aside, as it
-    would have been when it came.
-    """
+    folders, receiving = _compared(ledger, spool)
+    if waits:
+        ledger.hold(receiving, due_at=due_at)
     series = count = unreadable = 0
     # Where a crash left one under two series, it most likely came first to the one that has had nothing for longer.
-    for folder in sorted(spool.series_folders(changed_since=changed_since), key=_changed_at):
+    for folder in sorted(folders, key=_changed_at):
         found = [(path, _received(path)) for path in sorted(folder.glob("*.dcm"))]
         instances = [instance for _, instance in found if instance is not None]
-        strange = ledger.record_instances(instances, now=now, due_at=due_at or now, waits=waits)
+        taken, strange = _entered(ledger, instances, now=now, due_at=due_at)
         for instance in strange:
             spool.set_aside(instance.series_instance_uid, instance.sop_instance_uid)
-        taken = len(instances) - len(strange)
         series, count, unreadable = series + bool(taken), count + taken, unreadable + len(found) - len(instances)
-    reports = sum(ledger.restore(filed, now=now) for filed in spool.reports(changed_since=changed_since))
-    for digest, review in spool.reviews(changed_since=changed_since):
-        ledger.review(review, digest=digest)
+    filed = spool.reports(but=ledger.reported())
+    reports = sum(_tried(partial(ledger.restore, report, now=now)) for report in filed)
+    for digest, review in spool.reviews(but=ledger.review_digests()):
+        _tried(partial(ledger.review, review, digest=digest))
     log.info("ledger brought up to the spool", extra={"instances": count, "count": reports})
     return Rebuilt(series=series, instances=count, reports=reports, unreadable=unreadable)
+
+
+def _compared(ledger: Ledger, spool: Spool) -> tuple[set[Path], list[SeriesInstanceUid]]:
+    """Folders with something that the ledger does not know, and the series in all of them that are being received."""
+    folders = set(spool.series_folders())
+    receiving: list[SeriesInstanceUid] = []
+    after = 0
+    while page := ledger.holdings(after=after):
+        after = page[-1].key
+        for one in page:
+            folder = spool.series_folder(one.series_instance_uid)
+            if folder in folders and one.state == "receiving":
+                receiving.append(one.series_instance_uid)
+            if folder in folders and _is_known(spool, folder, one):
+                folders.remove(folder)
+    return folders, receiving
+
+
+def _is_known(spool: Spool, folder: Path, known: Holding) -> bool:
+    # Of a series that another node removed the files are still here, and not to be received again; where they came
+    # after it was removed, they are.
+    if known.state == "removed":
+        return _changed_at(folder) <= (known.last_at + _MARGIN).timestamp()
+    return not spool.has_others(known.series_instance_uid, known.sop_instance_uids)
+
+
+def _entered(
+    ledger: Ledger, instances: Sequence[ReceivedInstance], *, now: datetime, due_at: datetime
+) -> tuple[int, list[ReceivedInstance]]:
+    """How many instances of a folder were taken in, and those whose UID another series has."""
+    try:
+        strange = ledger.record_instances(instances, now=now, due_at=due_at, sent=False)
+    except ROW_FAULTS as error:  # one row of them must not keep the others out, nor end the start
+        if len(instances) > 1:
+            singly = [_entered(ledger, [instance], now=now, due_at=due_at) for instance in instances]
+            return sum(taken for taken, _ in singly), [instance for _, some in singly for instance in some]
+        uid = instances[0].sop_instance_uid
+        log.error("a row cannot be written", extra={"sop_instance_uid": uid, "reason": type(error).__name__})
+        return 0, []
+    return len(instances) - len(strange), strange
+
+
+def _tried(enter: Callable[[], bool]) -> bool:
+    try:
+        return enter()
+    except ROW_FAULTS as error:
+        log.error("a row cannot be written", extra={"reason": type(error).__name__})
+        return False
 
 
 def _changed_at(folder: Path) -> float:

@@ -5,7 +5,7 @@ SOP Instance UIDs that were read, and the reader digest. Everything that a repor
 the key and from `Job.created_at`, so a report that is made twice is the same bytes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import sha256
@@ -199,6 +199,17 @@ class SeriesSummary:
     status: Status | None = None
     scanner: str | None = None
     reviewed: bool = False  # a person judged something of the reading that holds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holding:
+    """A series and which instances of it the ledger knows."""
+
+    key: int  # grows with arrival; pages go on after it
+    series_instance_uid: SeriesInstanceUid
+    state: SeriesState
+    last_at: datetime
+    sop_instance_uids: Sequence[SopInstanceUid]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

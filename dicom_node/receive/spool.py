@@ -210,9 +210,10 @@ class Spool:
         """What goes with a report, in its order; empty if nothing does."""
         return sorted((self._companions / _name(report)).glob("*.dcm"))
 
-    def reports(self, *, changed_since: datetime | None = None) -> list[FiledReport]:
-        """Reports with the readings they report, the oldest reading first; all or those that were stored since."""
-        notes = (note for note in self._reports.glob("*.json") if _changed(note, changed_since))
+    def reports(self, *, but: Iterable[SopInstanceUid] = ()) -> list[FiledReport]:
+        """Reports with the readings they report, the oldest reading first; all but some."""
+        known = {_name(uid) for uid in but}
+        notes = (note for note in self._reports.glob("*.json") if note.stem not in known)
         filed = (_filed(json.loads(note.read_bytes())) for note in notes if note.with_suffix(".dcm").exists())
         return sorted(filed, key=lambda report: report.created_at)
 
@@ -223,20 +224,28 @@ class Spool:
         write_whole(self._reviews / f"{digest}.json", [text], replace=False)
         return digest
 
-    def reviews(self, *, changed_since: datetime | None = None) -> Generator[tuple[str, Review]]:
-        """Every review with its digest, all or those kept since."""
+    def reviews(self, *, but: Iterable[str] = ()) -> Generator[tuple[str, Review]]:
+        """Every review with its digest; all but some, by that."""
+        known = set(but)
         for path in sorted(self._reviews.glob("*.json")):
-            if _changed(path, changed_since):
+            if path.stem not in known:
                 said: dict[str, Any] = json.loads(path.read_bytes())
                 del said["schema"]
                 said["at"] = datetime.fromisoformat(said["at"])
                 yield path.stem, Review(**said)
 
-    def series_folders(self, *, changed_since: datetime | None = None) -> Generator[Path]:
-        """Folders of series, all or those that got a file since."""
-        for folder in self._instances.iterdir():
-            if _changed(folder, changed_since):
-                yield folder
+    def series_folders(self) -> Generator[Path]:
+        """Folders of series."""
+        yield from self._instances.iterdir()
+
+    def has_others(self, series: SeriesInstanceUid, known: Iterable[SopInstanceUid]) -> bool:
+        """Whether the folder of a series has a file that is none of these instances; no file is opened."""
+        names = {f"{_name(uid)}.dcm" for uid in known}
+        try:
+            found = os.listdir(self.series_folder(series))  # noqa: PTH208 - asked for every series there is
+        except FileNotFoundError:  # retention took it out
+            return False
+        return any(name.endswith(".dcm") and name not in names for name in found)
 
     def conflicts_of(self, series: SeriesInstanceUid) -> list[Path]:
         """Data sets that came under the UID of an instance of this series, and are kept aside."""
@@ -294,10 +303,6 @@ class Spool:
 
 def _name(uid: str) -> str:
     return sha256(uid.encode("ascii")).hexdigest()
-
-
-def _changed(path: Path, since: datetime | None) -> bool:
-    return since is None or path.stat().st_mtime >= since.timestamp()
 
 
 def _same_data_set(path: Path, meta: bytes, data_set: bytes | memoryview) -> bool:

@@ -94,6 +94,29 @@ def test_a_release_makes_due_sooner_and_never_later(ledger: Ledger):
     assert ledger.due(at(5), 10) == [SERIES]
 
 
+def test_holding_makes_due_later_and_never_sooner(ledger: Ledger):
+    receive(ledger, 1)
+    receive(ledger, 1, series="1.9", quiet_s=0)
+    ledger.finish(claim(ledger, 0, series="1.9"), outcome(), now=at(1))
+    ledger.hold([SERIES, SeriesInstanceUid("1.9"), SeriesInstanceUid("1.10")], due_at=at(40))
+    ledger.hold([SERIES], due_at=at(35))
+    ledger.hold([], due_at=at(99))
+    assert ledger.due(at(39), 10) == []
+    assert ledger.due(at(999), 10) == [SERIES]
+
+
+def test_holdings_go_by_page_and_name_what_there_is(ledger: Ledger):
+    for number, series in enumerate(("1.3", "1.1", "1.2")):
+        receive(ledger, *range(10 * number, 10 * number + 2), series=series, seconds=number)
+    first, second = ledger.holdings(limit=2)
+    (third,) = ledger.holdings(after=second.key, limit=2)
+    assert ledger.holdings(after=third.key) == []
+    assert [one.series_instance_uid for one in (first, second, third)] == ["1.3", "1.1", "1.2"]
+    assert [one.last_at for one in (first, second, third)] == [at(0), at(1), at(2)]
+    assert len(set(second.sop_instance_uids)) == 2
+    assert not set(second.sop_instance_uids) & {*first.sop_instance_uids, *third.sop_instance_uids}
+
+
 def test_a_resend_keeps_a_series_waiting_and_changes_nothing_once_it_was_read(ledger: Ledger):
     receive(ledger, 1)
     receive(ledger, 1, seconds=20)

@@ -1,21 +1,23 @@
 """The spool is the truth: a ledger that is missing or behind is made again from the files, and nothing doubles."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.dsutils import encode
 from sqlalchemy import Engine
+from sqlalchemy.exc import DataError
 
 from dicom_factory import mr_image, series
 from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
-from dicom_node.ledger.rebuild import rebuild, reconcile
+from dicom_node.ledger.rebuild import Rebuilt, reconcile
 from dicom_node.ledger.records import Job, Outcome, ReceivedInstance, ReportRow
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.spool import EncodedInstance, Spool
@@ -84,6 +86,17 @@ def house(tmp_path: Path) -> Iterator[House]:
         engine.dispose()
 
 
+def record(ledger: Ledger, image: Dataset, *, now: datetime) -> None:
+    """Have a ledger know an instance."""
+    instance = ReceivedInstance(
+        study_instance_uid=StudyInstanceUid(image.StudyInstanceUID),
+        series_instance_uid=SeriesInstanceUid(image.SeriesInstanceUID),
+        sop_instance_uid=SopInstanceUid(image.SOPInstanceUID),
+        sop_class_uid=image.SOPClassUID,
+    )
+    ledger.record_instance(instance, now=now, due_at=now)
+
+
 def uid_of(images: list[Dataset]) -> SeriesInstanceUid:
     return SeriesInstanceUid(images[0].SeriesInstanceUID)
 
@@ -93,11 +106,11 @@ def test_a_lost_ledger_is_made_again(house: House):
     for image in (*read, *waiting):
         house.store(image)
     before = house.new_ledger()
-    rebuild(before, house.spool, now=NOW)
+    reconcile(before, house.spool, now=NOW)
     house.read(before, uid_of(read), "pacs", now=NOW)
 
     after = house.new_ledger()
-    found = rebuild(after, house.spool, now=NOW + timedelta(seconds=9))
+    found = reconcile(after, house.spool, now=NOW + timedelta(seconds=9))
     assert (found.series, found.instances, found.reports, found.unreadable) == (2, 5, 1, 0)
     assert after.due(NOW + timedelta(seconds=9), 9) == [uid_of(waiting)]
     record, lost = after.series(uid_of(read)), before.series(uid_of(read))
@@ -120,9 +133,9 @@ def test_rebuilding_again_changes_nothing(house: House):
     for image in images:
         house.store(image)
     ledger = house.new_ledger()
-    rebuild(ledger, house.spool, now=NOW)
+    reconcile(ledger, house.spool, now=NOW)
     house.read(ledger, uid_of(images), now=NOW)
-    assert rebuild(ledger, house.spool, now=NOW).reports == 0
+    assert reconcile(ledger, house.spool, now=NOW).reports == 0
     record = ledger.series(uid_of(images))
     assert record is not None
     assert (record.summary.state, record.summary.instances, len(record.reports)) == ("answered", 2, 1)
@@ -134,12 +147,12 @@ def test_a_report_that_does_not_cover_a_late_instance_is_superseded(house: House
     for image in early:
         house.store(image)
     before = house.new_ledger()
-    rebuild(before, house.spool, now=NOW)
+    reconcile(before, house.spool, now=NOW)
     job = house.read(before, uid_of(early), now=NOW)
     house.store(late)
 
     after = house.new_ledger()
-    rebuild(after, house.spool, now=NOW)
+    reconcile(after, house.spool, now=NOW)
     assert after.due(NOW, 9) == [uid_of(early)]
     again = house.read(after, uid_of(early), now=NOW)
     assert again.instances_digest != job.instances_digest
@@ -151,25 +164,85 @@ def test_a_report_that_does_not_cover_a_late_instance_is_superseded(house: House
 
 def test_what_a_crash_kept_from_the_ledger_is_taken_in_at_the_start(house: House):
     first, second = series(2)
-    old = house.store(mr_image(seed="old"))
-    os.utime(old.parent, (0, 0))
+    known = mr_image(seed="known")
+    house.store(known).write_bytes(b"and is not opened")
     ledger = house.new_ledger()
+    record(ledger, known, now=NOW)
     house.store(first)
-    now = datetime.now(UTC)
-    ledger.record_instance(
-        ReceivedInstance(
-            study_instance_uid=StudyInstanceUid(first.StudyInstanceUID),
-            series_instance_uid=SeriesInstanceUid(first.SeriesInstanceUID),
-            sop_instance_uid=SopInstanceUid(first.SOPInstanceUID),
-            sop_class_uid=first.SOPClassUID,
-        ),
-        now=now,
-        due_at=now,
-    )
+    record(ledger, first, now=NOW)
     house.store(second)  # and the process was killed before its row was written
-    found = reconcile(ledger, house.spool, now=now)
-    assert (found.series, found.instances) == (1, 2)  # the old folder was not looked into
-    assert [line.instances for line in ledger.page()] == [2]
+    found = reconcile(ledger, house.spool, now=NOW)
+    assert (found.series, found.instances, found.unreadable) == (1, 2, 0)
+    assert sorted(line.instances for line in ledger.page()) == [1, 2]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=1)], ids=["another node goes on", "clock was ahead"])
+def test_it_does_not_matter_what_came_last_nor_by_which_clock(house: House, ahead: timedelta):
+    ledger, now = house.new_ledger(), datetime.now(UTC)
+    crashed = house.store(mr_image(seed="crashed"))
+    os.utime(crashed.parent, 2 * ((now - timedelta(hours=2)).timestamp(),))
+    record(ledger, mr_image(seed="elsewhere"), now=now + ahead)
+    assert reconcile(ledger, house.spool, now=now).instances == 1
+    assert reconcile(ledger, house.spool, now=now) == Rebuilt(series=0, instances=0, reports=0, unreadable=0)
+
+
+def test_a_report_that_the_ledger_does_not_know_is_entered_however_old_it_is(house: House):
+    images = series(2)
+    for image in images:
+        house.store(image)
+    before, after = house.new_ledger(), house.new_ledger()
+    for ledger in (before, after):
+        reconcile(ledger, house.spool, now=NOW)
+    house.read(before, uid_of(images), now=NOW)
+    for path in (house.spool.root / "reports").iterdir():
+        os.utime(path, (0, 0))
+    assert [reconcile(after, house.spool, now=NOW).reports for _ in range(2)] == [1, 0]
+
+
+def test_what_another_node_removed_is_not_received_again_but_what_came_after_is(house: House):
+    image, now = mr_image(), datetime.now(UTC)
+    path, ledger = house.store(image), house.new_ledger()
+    reconcile(ledger, house.spool, now=now)
+    house.read(ledger, uid_of([image]), now=now)
+    ledger.remove(uid_of([image]), before=now + timedelta(days=1), take_out=lambda: None)
+    assert reconcile(ledger, house.spool, now=now).instances == 0
+    later = (now + timedelta(days=9)).timestamp()
+    os.utime(path.parent, (later, later))
+    assert reconcile(ledger, house.spool, now=now).instances == 1
+    assert ledger.due(now, 9) == [uid_of([image])]
+
+
+def test_a_row_that_the_ledger_never_takes_is_left_out_and_ends_no_start(house: House, monkeypatch: pytest.MonkeyPatch):
+    ledger, images = house.new_ledger(), series(3)
+    for image in (*images, mr_image(seed="other")):
+        house.store(image)
+    record_instances = ledger.record_instances
+
+    def refuse(instances: Sequence[ReceivedInstance], **times: Any) -> list[ReceivedInstance]:
+        if any(one.sop_instance_uid == images[1].SOPInstanceUID for one in instances):
+            raise DataError("insert", {}, ValueError())
+        return record_instances(instances, **times)
+
+    monkeypatch.setattr(ledger, "record_instances", refuse)
+    for taken in ((2, 3), (1, 2)):  # the other instances of its series are looked at again at every start
+        found = reconcile(ledger, house.spool, now=NOW)
+        assert (found.series, found.instances) == taken
+    assert sorted(line.instances for line in ledger.page()) == [1, 2]
+
+
+def test_a_report_that_the_ledger_never_takes_ends_no_start(house: House, monkeypatch: pytest.MonkeyPatch):
+    image = mr_image()
+    house.store(image)
+    before, after = house.new_ledger(), house.new_ledger()
+    reconcile(before, house.spool, now=NOW)
+    house.read(before, uid_of([image]), now=NOW)
+
+    def refuse(*_: Any, **__: Any) -> bool:
+        raise DataError("insert", {}, ValueError())
+
+    monkeypatch.setattr(after, "restore", refuse)
+    found = reconcile(after, house.spool, now=NOW)
+    assert (found.instances, found.reports) == (1, 0)
 
 
 def test_an_empty_ledger_takes_in_everything_at_the_start(house: House):
@@ -181,7 +254,7 @@ def test_a_file_that_is_no_instance_is_counted_and_stops_nothing(house: House):
     path = house.store(mr_image())
     (path.parent / "stray.dcm").write_bytes(b"not DICOM")
     (path.parent / "empty.dcm").write_bytes(b"")
-    found = rebuild(house.new_ledger(), house.spool, now=NOW)
+    found = reconcile(house.new_ledger(), house.spool, now=NOW)
     assert (found.instances, found.unreadable) == (1, 2)
 
 
@@ -191,7 +264,7 @@ def test_a_header_longer_than_what_is_read_first_is_read_whole(house: House):
     for item in image.ReferencedImageSequence:
         item.ReferencedSOPInstanceUID = "1.2." + "3" * 50
     house.store(image)
-    assert rebuild(house.new_ledger(), house.spool, now=NOW).instances == 1
+    assert reconcile(house.new_ledger(), house.spool, now=NOW).instances == 1
 
 
 def test_a_series_that_a_crash_cut_off_waits_for_the_rest(house: House):
@@ -214,7 +287,7 @@ def test_an_instance_that_is_in_the_spool_under_two_series_is_set_aside_from_the
     house.store(also_second)
     data_set = later.read_bytes()
     for ledger in (house.new_ledger(), house.new_ledger()):
-        assert rebuild(ledger, house.spool, now=NOW).instances == 2
+        assert reconcile(ledger, house.spool, now=NOW).instances == 2
         assert {line.series_instance_uid for line in ledger.page()} == {"1.2.3", uid_of([second])}
         (aside,) = house.spool.conflicts_of(SeriesInstanceUid("1.2.3"))
         assert aside.read_bytes() == data_set

@@ -9,7 +9,7 @@ from sqlalchemy import event, text
 
 from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
-from dicom_node.ledger.rebuild import rebuild
+from dicom_node.ledger.rebuild import reconcile
 from dicom_node.ledger.records import (
     CONTRAST,
     Outcome,
@@ -154,7 +154,7 @@ def test_reviews_outlive_the_ledger(tmp_path: Path):
     migrate(engine)
     ledger = Ledger(engine)
     read(ledger, 1)
-    rebuild(ledger, spool, now=START)
+    reconcile(ledger, spool, now=START)
     assert found(ledger, reviewed=True) == uids(1)
     assert sorted((one for _, one in ledger.reviews()), key=lambda one: one.at) == said
 

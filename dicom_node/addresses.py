@@ -1,10 +1,14 @@
-"""URLs of servers: what they must be, and as much of them as may be shown."""
+"""URLs of servers: what they must be, and as much of them as may be shown. What keeps us from a port of our own."""
 
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
+
+from dicom_node.errors import SettingsError
 
 _HTTP: Final = re.compile(r"https?://[^/?#@\s]+(/[^?#@\s]*)?")
 
@@ -41,3 +45,14 @@ def shown_url(url: SecretStr) -> str:
         return str(url)
     path, mark, _ = rest.partition("?")
     return f"{parts.scheme}://{name}{colon and ':***'}{at}{where}{path}{mark and '?***'}"
+
+
+@contextmanager
+def binding(section: str, host: str, port: int) -> Generator[None]:
+    """A block that binds the port of a `section` of the settings; what keeps it from that is a SettingsError."""
+    try:
+        yield
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label of the name is too long
+        why = getattr(error, "strerror", None) or "it is no name of a host"
+        why = why.partition(" (while ")[0]  # Python says the address too, and not everywhere
+        raise SettingsError(f"{section}.host and {section}.port: cannot listen on {host}:{port}: {why}") from error

@@ -19,6 +19,7 @@ from typing import Any, Final, cast, get_args
 from pydantic import SecretStr
 from pynetdicom.transport import AddressInformation
 
+from dicom_node.addresses import binding
 from dicom_node.errors import NodeError
 from dicom_node.receive.channel import Message, channels
 from dicom_node.receive.guard import Connection, Connections, Refusal
@@ -74,9 +75,10 @@ class ScpPool:
         self._accepting: threading.Thread | None = None
 
     def start(self) -> None:
-        """Bind the port, start the processes and begin to accept. OSError where the port is not to be had."""
+        """Bind the port, start the processes and begin to accept. SettingsError where the port is not to be had."""
         scp = self._settings.scp
-        self._door = _Door((scp.host, scp.port), self._take)
+        with binding("scp", scp.host, scp.port):
+            self._door = _Door((scp.host, scp.port), self._take)
         for _ in range(self._count):
             self._add()
         with self._changed:

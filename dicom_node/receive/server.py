@@ -19,6 +19,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
+from dicom_node.addresses import binding
 from dicom_node.commitment.scp import CommitmentScp
 from dicom_node.errors import SUCCESS, CannotUnderstandError, NodeError, SopClassNotSupportedError
 from dicom_node.receive.guard import Connections, GuardedServer, Handler, Limits, Refusal
@@ -64,11 +65,11 @@ class StorageScp:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Bind the port and begin to accept. OSError where the port is not to be had."""
+        """Bind the port and begin to accept. SettingsError where the port is not to be had."""
         settings = self._settings
-        self._server = self._service.server(
-            GuardedServer, (settings.host, settings.port), Connections(limits(settings), refused=self._refused)
-        )
+        connections = Connections(limits(settings), refused=self._refused)
+        with binding("scp", settings.host, settings.port):
+            self._server = self._service.server(GuardedServer, (settings.host, settings.port), connections)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="scp")
         self._thread.start()
         log.info("listening", extra={"ae_title": settings.ae_title, "host": settings.host, "port": self.port})

@@ -8,6 +8,8 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from dicom_node.addresses import binding
+
 log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 128
@@ -37,9 +39,10 @@ class WebServer:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Bind the port and answer requests. OSError where the port is not to be had."""
+        """Bind the port and answer requests. SettingsError where the port is not to be had."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        self._socket = socket.create_server((self._host, self._asked_port), family=family, backlog=_BACKLOG)
+        with binding("web", self._host, self._asked_port):
+            self._socket = socket.create_server((self._host, self._asked_port), family=family, backlog=_BACKLOG)
         self._thread = threading.Thread(target=self._run, args=(self._socket,), name="web")
         self._thread.start()
         self._server.answering.wait()

@@ -314,3 +314,10 @@ def test_tls_is_spoken_by_the_processes(start: Start, associate: Any, certificat
 def test_wrong_certificates_are_an_error_before_anything_starts(start: Start, tmp_path: Path):
     with pytest.raises(SettingsError):
         start(tls={"certificate": str(tmp_path / "none"), "key": str(tmp_path / "none")})
+
+
+def test_a_port_that_is_taken_is_an_error_before_anything_starts(start: Start):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SettingsError, match=rf"^scp\.host and scp\.port: cannot listen on 127\.0\.0\.1:{port}: "):
+            start(port=port)

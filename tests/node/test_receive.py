@@ -28,7 +28,7 @@ from pynetdicom.presentation import build_context
 from sqlalchemy import text
 
 from dicom_factory import enhanced_mr, mr_image, series, write, write_series
-from dicom_node.errors import LedgerUnavailableError
+from dicom_node.errors import LedgerUnavailableError, SettingsError
 from dicom_node.receive.server import Senders
 from dicom_node.receive.spool import Spool
 from dicom_node.receive.storage_classes import MR_CLASSES, TRANSFER_SYNTAXES
@@ -407,8 +407,17 @@ def test_stopping_lets_running_associations_end_and_aborts_the_rest(receiver: St
 
 def test_a_port_in_use_is_an_error(receiver: Start):
     node = receiver()
-    with pytest.raises(OSError, match="in use"):
+    said = f"scp.host and scp.port: cannot listen on 127.0.0.1:{node.port}: Address already in use"
+    with pytest.raises(SettingsError, match=f"^{said}$"):
         receiver(port=node.port)
+
+
+@pytest.mark.parametrize(
+    ("host", "why"), [("192.0.2.1", "Cannot assign requested address"), ("a" * 70, "it is no name of a host")]
+)
+def test_a_host_that_is_not_this_machine_is_an_error(receiver: Start, host: str, why: str):
+    with pytest.raises(SettingsError, match=rf"^scp\.host and scp\.port: cannot listen on {host}:0: {why}$"):
+        receiver(host=host)
 
 
 @pytest.mark.shared_data

@@ -44,7 +44,7 @@ bench-gpu:
 	$(GPU)/python benchmarks/gpu_worker.py
 	$(GPU)/python benchmarks/gpu_training.py data.batch_size=1024
 
-# Not quite two hours on two quiet processor cores. The result is in runs/bundle/out; inference/default_bundle is replaced by hand.
+# Two hours and a half on two quiet processor cores. The result is in runs/bundle/out; inference/default_bundle is replaced by hand.
 # glibc gives memory back to the kernel at every step otherwise, which doubles the time of a step.
 bundle: export MALLOC_MMAP_MAX_ = 0
 bundle: export MALLOC_TRIM_THRESHOLD_ = 100000000000

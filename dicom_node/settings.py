@@ -94,8 +94,8 @@ class ScpSettings(Section):
     max_connections_per_peer: int = Field(default=10, ge=1)  # by address; an idle one gives way to a new one
     max_pdu_bytes: int = Field(default=131072, ge=4096, le=1048576)
     max_instance_bytes: int = Field(default=1 << 30, ge=1 << 20)  # a data set is in memory until it is stored
-    acse_timeout_s: PositiveSeconds = 10  # from the connection to the association request
-    network_timeout_s: PositiveSeconds = 60  # without a byte, or within one PDU
+    acse_timeout_s: PositiveSeconds = 10  # from the connection, or its TLS handshake, to the association request
+    network_timeout_s: PositiveSeconds = 60  # without a byte, or within one PDU or TLS handshake
     stop_timeout_s: Seconds = 10  # for associations that are open when the node stops
 
 

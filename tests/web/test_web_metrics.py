@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dicom_node.ledger.records import Profile
@@ -12,6 +13,7 @@ from dicom_node.web.metrics import Metrics
 from inference.read import Reader
 from web_node import NOW, Node, images, make_site, served
 
+ALARMS = Path(__file__).parents[2] / "docs" / "monitoring.md"
 DASHBOARD = Path(__file__).parents[2] / "configs" / "grafana" / "mrclip.json"
 
 
@@ -98,6 +100,18 @@ def test_the_dashboard_asks_for_figures_and_labels_that_there_are(tmp_path: Path
         named |= set(re.findall(r"[{,](\w+)=", expression))
         known = set().union(*(there[name] for name in re.findall(r"\bmrclip_\w+", expression)))
         assert named <= known | {"instance"}, expression
+
+
+@pytest.mark.parametrize("file", [DASHBOARD, ALARMS], ids=lambda file: file.name)
+def test_only_what_counts_up_is_asked_how_much_it_grew(file: Path) -> None:
+    grown = re.findall(r"\b(?:increase|rate)\((mrclip_\w+)", file.read_text())
+    assert grown
+    assert [name for name in grown if not name.endswith(("_total", "_bucket", "_sum", "_count"))] == []
+
+
+def test_what_each_node_has_for_itself_is_summed() -> None:
+    own = r"(\w+)\((?:rate\()?mrclip_(?:quarantined_files|instances_received_total|peers_refused_total)"
+    assert set(re.findall(own, DASHBOARD.read_text())) == {"sum"}
 
 
 def test_peers_that_were_turned_away_are_counted_by_why(tmp_path: Path) -> None:

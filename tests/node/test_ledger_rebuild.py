@@ -180,7 +180,8 @@ def test_what_a_crash_kept_from_the_ledger_is_taken_in_at_the_start(house: House
 def test_it_does_not_matter_what_came_last_nor_by_which_clock(house: House, ahead: timedelta):
     ledger, now = house.new_ledger(), datetime.now(UTC)
     crashed = house.store(mr_image(seed="crashed"))
-    os.utime(crashed.parent, 2 * ((now - timedelta(hours=2)).timestamp(),))
+    long_ago = (now - timedelta(hours=2)).timestamp()
+    os.utime(crashed.parent, (long_ago, long_ago))
     record(ledger, mr_image(seed="elsewhere"), now=now + ahead)
     assert reconcile(ledger, house.spool, now=now).instances == 1
     assert reconcile(ledger, house.spool, now=now) == Rebuilt(series=0, instances=0, reports=0, unreadable=0)

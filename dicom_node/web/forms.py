@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
 
 from dicom_node.web.errors import ProblemError
 
@@ -30,10 +31,10 @@ async def _form(request: Request) -> Mapping[str, str]:
     """The fields of the form that was sent; ProblemError where it is none or not from a page of this session."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise ProblemError(415, "not-a-form", "the body must be a form (application/x-www-form-urlencoded)")
-    body = await request.body()  # its length was limited before it came here
     try:
+        body = await request.body()  # its length was limited before it came here
         fields = dict(parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=_MAX_FIELDS))
-    except ValueError as error:
+    except (ValueError, ClientDisconnect) as error:  # the latter is told to nobody, and is no fault of ours
         raise ProblemError(400, "not-a-form", "the body cannot be read as a form") from error
     expected = request.session.get(TOKEN)
     if not isinstance(expected, str) or not compare_digest(fields.pop(TOKEN, "").encode(), expected.encode()):

@@ -9,10 +9,12 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from dicom_node.addresses import binding
+from dicom_node.web.connection import Connection
 
 log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 128
+_MOST_CONNECTIONS: Final = 256
 _STOP_WITHIN_S: Final = 5  # for requests that are being answered when the server stops
 
 
@@ -31,7 +33,8 @@ class WebServer:
             proxy_headers=False,  # the address of a peer is who connects, not who it says it is
             server_header=False,
             timeout_graceful_shutdown=_STOP_WITHIN_S,
-            limit_concurrency=256,
+            http=Connection,
+            limit_concurrency=_MOST_CONNECTIONS,
             h11_max_incomplete_event_size=64 << 10,
         )
         self._server = _Server(config)

@@ -22,7 +22,7 @@ from dicom_node.ledger.records import SeriesSummary
 from dicom_node.node import Node
 from dicom_node.report.html import page
 from dicom_node.send import send
-from dicom_node.settings import Settings
+from dicom_node.settings import Settings, given_settings
 from inference.identifiers import SeriesInstanceUid, is_uid
 from inference.read import SeriesResult, read_paths
 
@@ -69,7 +69,7 @@ def _study(study: Path | None) -> Generator[Path]:
 
 
 def _settings(output: Path, port: int) -> Settings:
-    return Settings.model_validate(  # without the environment: the demo is the same everywhere
+    return given_settings(  # the demo is the same everywhere, and never the node that the environment may be about
         {
             "scp": {"host": "127.0.0.1", "port": 0, "processes": 1},
             "spool": {"path": output / "node" / "spool", "reserve_bytes": 0},

@@ -359,6 +359,27 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
+class _Given(Settings):
+    """Settings that the environment has no part in."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What was given, and the defaults."""
+        return (init_settings,)
+
+
+def given_settings(sections: Mapping[str, Any]) -> Settings:
+    """The settings of `sections` alone: Settings itself would look into the environment whichever way it is built."""
+    return _Given.model_validate(sections)
+
+
 def load_settings(file: Path | None = None) -> Settings:
     """The settings of `file` and the environment; SettingsError names every key that is unknown or wrong."""
     values = {} if file is None else _read(file)

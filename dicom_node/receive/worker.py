@@ -25,7 +25,7 @@ from dicom_node.receive.channel import Channel
 from dicom_node.receive.guard import Connection, Connections, HandedServer, Limits
 from dicom_node.receive.recorder import InstanceLedger, Recorder
 from dicom_node.receive.server import StorageService, end_associations, limits
-from dicom_node.settings import Settings
+from dicom_node.settings import Settings, given_settings
 from dicom_node.wiring_receive import (
     make_commitment_scp,
     make_intake,
@@ -188,7 +188,7 @@ def main(descriptor: int) -> None:
     logs.set_up(level)
     # A warning for each odd UID of a request goes nowhere, and looking for them takes a third of an association.
     config.settings.reading_validation_mode = config.IGNORE
-    Worker(Settings.model_validate(settings), channel).run()  # the environment is in them already
+    Worker(given_settings(settings), channel).run()  # the environment is in them already
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, SecretStr
 
-from dicom_node import zones
+from dicom_node import demo, zones
 from dicom_node.addresses import shown_url
 from dicom_node.errors import SettingsError
 from dicom_node.settings import DicomDestination, FolderDestination, Settings, load_settings
@@ -112,6 +112,15 @@ def test_what_is_wrong_in_the_environment_is_named(
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert named in str(caught.value)
+
+
+def test_the_demo_touches_no_node_that_the_environment_is_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MRCLIP__LEDGER__DATABASE_URL", f"sqlite:///{tmp_path}/production.sqlite3")
+    monkeypatch.setenv("MRCLIP__SPOOL__PATH", str(tmp_path / "production"))
+    monkeypatch.setenv("MRCLIP__NONSENSE", "{")
+    settings = demo._settings(tmp_path / "demo", 1)
+    assert settings.database_url == f"sqlite:///{tmp_path}/demo/node/ledger.sqlite3"
+    assert settings.spool.path == tmp_path / "demo" / "node" / "spool"
 
 
 def test_secrets_show_in_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

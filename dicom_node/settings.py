@@ -5,12 +5,12 @@ key with its default.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, cast
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -31,6 +31,7 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 
 from dicom_node.addresses import is_http_url, is_redis_url
 from dicom_node.errors import SettingsError
+from dicom_node.settings_file import read_sections
 from dicom_node.zones import zone_name
 
 ENVIRONMENT_PREFIX: Final = "MRCLIP__"
@@ -382,35 +383,20 @@ def given_settings(sections: Mapping[str, Any]) -> Settings:
 
 def load_settings(file: Path | None = None) -> Settings:
     """The settings of `file` and the environment; SettingsError names every key that is unknown or wrong."""
-    values = {} if file is None else _read(file)
+    values = {} if file is None else read_sections(file)
     ours = [name for name in os.environ if name.upper().startswith(ENVIRONMENT_PREFIX)]
     unknown = [name for name in ours if not _is_section(name)]
     if unknown:
         raise SettingsError(f"environment: unknown {', '.join(sorted(unknown))}")
+    twice = [name for name, count in Counter(map(str.upper, ours)).items() if count > 1]
+    if twice:
+        raise SettingsError(f"environment: {', '.join(sorted(twice))} stands twice, once in other letters")
     try:
         return Settings(**values)
     except ValidationError as error:
         raise SettingsError("; ".join(_complaint(item) for item in error.errors())) from None
     except SourceError as error:  # a section in the environment that is not JSON
         raise SettingsError(f"environment: {error}") from None
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        document: object = yaml.safe_load(file.read_bytes())
-    except OSError as error:
-        raise SettingsError(f"{file} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = "" if mark is None else f", line {mark.line + 1}"
-        raise SettingsError(f"{file}{line} is not YAML") from None
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        raise SettingsError(f"{file} must hold sections, such as `scp:`")
-    # A section without a key, or with comments only, is null in YAML and means its defaults.
-    sections = cast("dict[object, object]", document)
-    return {str(name): value for name, value in sections.items() if value is not None}
 
 
 def _is_section(variable: str) -> bool:

@@ -56,6 +56,11 @@ def test_the_example_shows_every_key_with_its_default():
         ("destinations: [{name: a, folder: f}, {name: a, folder: g}]", "destinations must have different names"),
         ("- scp", "must hold sections"),
         ("scp: {", "line 2 is not YAML"),
+        ("scp:\n  port: 104\n  host: h\n  port: 105", "node.yaml, line 4: port stands twice"),
+        ("scp: {calling_ae_titles: [A]}\nweb: {}\nscp: {port: 104}", "node.yaml, line 3: scp stands twice"),
+        ("scp: {calling_hosts: {A: [192.0.2.1], 'A': [192.0.2.0/24]}}", "node.yaml, line 1: A stands twice"),
+        ("scp: {port: 2024-99-99}", "node.yaml is not YAML: a character, date or number in it cannot be"),
+        ("scp: " + "[" * 5000, "node.yaml is nested too deeply"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, named: str):
@@ -74,6 +79,12 @@ def test_a_zone_needs_data_of_zones_and_utc_none(tmp_path: Path, monkeypatch: py
 def test_every_wrong_key_is_named_at_once(tmp_path: Path):
     with pytest.raises(SettingsError, match=r"scp\.prot.*spool\.pth.*nonsense"):
         load_settings(write(tmp_path, "scp: {prot: 1}\nspool: {pth: x}\nnonsense: 1\n"))
+
+
+def test_what_an_anchor_brings_is_not_what_stands_twice(tmp_path: Path):
+    text = "destinations:\n- &first {name: a, ae_title: A, host: h, port: 104}\n- {<<: *first, name: b}\n"
+    first, second = load_settings(write(tmp_path, text)).destinations
+    assert first.model_copy(update={"name": "b"}) == second
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
@@ -99,6 +110,7 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
     ("variable", "value", "named"),
     [
         ("MRCLIP__SCP__PROT", "1", "scp.prot: unknown key"),
+        ("mrclip__scp__port", "1", "environment: MRCLIP__SCP__PORT stands twice, once in other letters"),
         ("MRCLIP__SPCP__PORT", "1", "environment: unknown MRCLIP__SPCP__PORT"),
         ("mrclip__spcp__port", "1", "environment: unknown mrclip__spcp__port"),
         ("MRCLIP__SCP__PORT", "many", "scp.port: Input should be a valid integer"),
@@ -108,6 +120,7 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
 def test_what_is_wrong_in_the_environment_is_named(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, named: str
 ):
+    monkeypatch.setenv("MRCLIP__SCP__PORT", "104")
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError) as caught:
         load_settings()

@@ -1,0 +1,55 @@
+"""Reads the file of the settings: YAML as PyYAML understands it, but nothing stands twice in it."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from dicom_node.errors import SettingsError
+
+
+def read_sections(file: Path) -> dict[str, Any]:
+    """What the file says, by section; SettingsError names the file, and the line where there is one."""
+    try:
+        document: object = yaml.load(file.read_bytes(), Loader=_Loader)  # noqa: S506 - it is a SafeLoader
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}") from error
+    except _TwiceError as error:
+        raise SettingsError(f"{file}{_line(error)}: {error.problem}") from None
+    except RecursionError:
+        raise SettingsError(f"{file} is nested too deeply") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{file}{_line(error)} is not YAML") from None
+    except ValueError:  # characters that are no UTF-8, or what looks like a date or a number and is none
+        raise SettingsError(f"{file} is not YAML: a character, date or number in it cannot be") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise SettingsError(f"{file} must hold sections, such as `scp:`")
+    # A section without a key, or with comments only, is null in YAML and means its defaults.
+    sections = cast("dict[object, object]", document)
+    return {str(name): value for name, value in sections.items() if value is not None}
+
+
+class _TwiceError(yaml.MarkedYAMLError):
+    """A key stands twice."""
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML itself keeps the last of two keys, and says nothing: who may send could be lost that way."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A mapping as it stands, before what it merges (`<<`) is put into it."""
+        node = super().compose_mapping_node(anchor)
+        seen = set[object]()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise _TwiceError(problem=f"{key.value} stands twice", problem_mark=key.start_mark)
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return node
+
+
+def _line(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return "" if mark is None else f", line {mark.line + 1}"

@@ -30,7 +30,8 @@ from dicom_node.receive.storage_classes import MR_CLASSES, VERIFICATION, present
 from dicom_node.report import codes, sr
 from dicom_node.report.evidence import UTF_8
 from dicom_node.report.uids import IMPLEMENTATION_CLASS_UID
-from dicom_node.settings import CommitmentSettings, ScpSettings, Section, ServerTls
+from dicom_node.settings import CommitmentSettings, ScpSettings, ServerTls
+from dicom_node.settings_values import Section
 from dicom_node.tls import CIPHERS
 
 # Reports, and what goes with them by setting.

@@ -13,51 +13,45 @@ from typing import Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     IPvAnyAddress,
-    IPvAnyNetwork,
     SecretStr,
-    StringConstraints,
     Tag,
     ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from dicom_node.addresses import is_http_url, is_redis_url
 from dicom_node.errors import SettingsError
-from dicom_node.settings_file import read_sections
+from dicom_node.settings_file import complaint, read_sections
+from dicom_node.settings_values import (
+    AeTitle,
+    Bytes,
+    Count,
+    Days,
+    Hosts,
+    PerMinute,
+    Place,
+    Port,
+    PositiveSeconds,
+    Seconds,
+    Section,
+)
 from dicom_node.zones import zone_name
 
 ENVIRONMENT_PREFIX: Final = "MRCLIP__"
-
-# PS3.5 6.2: AE has at most 16 characters of the default repertoire, without backslash and control characters.
-AeTitle = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")
-]
-Port = Annotated[int, Field(ge=0, le=65535)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
-Seconds = Annotated[float, Field(ge=0)]
-PerMinute = Annotated[float, Field(gt=0)] | None  # reports on average, from all workers together; null: no limit
-
-
-class Section(BaseModel):
-    """A part of the settings: known keys only, and nobody changes them later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, hide_input_in_errors=True)
 
 
 class ServerTls(Section):
     """TLS on the port that peers connect to (PS3.15 B.12: BCP 195)."""
 
-    certificate: Path  # PEM, with the intermediate certificates below it
-    key: Path  # PEM, without a password
-    client_ca: Path | None = None  # PEM: who signs the certificates of peers; null: peers need none
+    certificate: Place  # PEM, with the intermediate certificates below it
+    key: Place  # PEM, without a password
+    client_ca: Place | None = None  # PEM: who signs the certificates of peers; null: peers need none
     require_client_certificate: bool = True  # where client_ca is given
     minimum_version: Literal["1.2", "1.3"] = "1.2"
 
@@ -65,9 +59,9 @@ class ServerTls(Section):
 class PeerTls(Section):
     """TLS to a peer that we connect to."""
 
-    ca: Path | None = None  # PEM: who signs the peer's certificate; null: whom the system trusts
-    certificate: Path | None = None  # PEM: ours, where the peer wants one
-    key: Path | None = None
+    ca: Place | None = None  # PEM: who signs the peer's certificate; null: whom the system trusts
+    certificate: Place | None = None  # PEM: ours, where the peer wants one
+    key: Place | None = None
     server_name: str | None = None  # that its certificate must have; null: its host
     minimum_version: Literal["1.2", "1.3"] = "1.2"
 
@@ -87,14 +81,14 @@ class ScpSettings(Section):
     processes: int | None = Field(default=None, ge=1, le=64)  # that receive; null: one a processor core, at most 4
     tls: ServerTls | None = None  # null: without; its port is 2762 by custom
     calling_ae_titles: tuple[AeTitle, ...] = ()  # who may send; empty: everybody
-    calling_hosts: dict[AeTitle, tuple[IPvAnyNetwork, ...]] = {}  # from where a title may; others from everywhere
+    calling_hosts: Hosts = Field(default_factory=Hosts)  # from where a title may; others from everywhere
     accept_other_storage: Literal["refuse", "store"] = "refuse"  # storage classes that are not MR
     # How another data set under a known UID is answered, which is kept aside: success (0000), refuse (0111).
     duplicates: Literal["success", "refuse"] = "success"
-    max_associations: int = Field(default=25, ge=1)
-    max_connections_per_peer: int = Field(default=10, ge=1)  # by address; an idle one gives way to a new one
+    max_associations: Count = 25
+    max_connections_per_peer: Count = 10  # by address; an idle one gives way to a new one
     max_pdu_bytes: int = Field(default=131072, ge=4096, le=1048576)
-    max_instance_bytes: int = Field(default=1 << 30, ge=1 << 20)  # a data set is in memory until it is stored
+    max_instance_bytes: Annotated[Bytes, Field(ge=1 << 20)] = 1 << 30  # a data set is in memory until it is stored
     acse_timeout_s: PositiveSeconds = 10  # from the connection, or its TLS handshake, to the association request
     network_timeout_s: PositiveSeconds = 60  # without a byte, or within one PDU or TLS handshake
     stop_timeout_s: Seconds = 10  # for associations that are open when the node stops
@@ -103,8 +97,8 @@ class ScpSettings(Section):
 class SpoolSettings(Section):
     """The folder that holds everything that was received and made."""
 
-    path: Path = Path("mrclip-data/spool")
-    reserve_bytes: int = Field(default=1 << 30, ge=0)  # kept free; instances are refused (A700) before it is touched
+    path: Place = Path("mrclip-data/spool")
+    reserve_bytes: Bytes = 1 << 30  # kept free; instances are refused (A700) before it is touched
     # s3://bucket/prefix, file:///mnt/mrclip or another URL of fsspec, for workers that do not share `path`: series are
     # copied there before they are read, and reports come back that way. null: workers share `path`.
     url: SecretStr | None = None
@@ -140,12 +134,13 @@ class SeriesSettings(Section):
 class ReaderSettings(Section):
     """What reads."""
 
-    bundle: str | None = None  # a bundle folder, or a registry folder with ACTIVE; null: the one in the package
+    # A bundle folder, or a registry folder with ACTIVE; none: rules alone; null: the one in the package.
+    bundle: str | None = Field(default=None, min_length=1)
     backend: Literal["onnx", "torchscript"] = "onnx"  # what runs the bundle; torchscript needs the extra `training`
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: CUDA where it works; cuda: nowhere else
     alarm_rate: float = Field(default=0.01, gt=0, lt=1)  # share of clean series that may be flagged by the image
-    threads: int = Field(default=1, ge=1)  # series read at once
-    batch: Annotated[int, Field(ge=1)] | None = None  # slices of several series encoded at once; for a GPU
+    threads: int = Field(default=1, ge=1, le=1024)  # series read at once
+    batch: Count | None = None  # slices of several series encoded at once; for a GPU
 
 
 class WorkSettings(Section):
@@ -155,8 +150,8 @@ class WorkSettings(Section):
     sweep_interval_s: PositiveSeconds = 1  # how often the ledger is asked what is due
     retry_s: PositiveSeconds = 10  # wait after the first failure; doubled after each further one ...
     retry_max_s: PositiveSeconds = 900  # ... up to this
-    reading_max_attempts: int = Field(default=5, ge=1)  # then the series is quarantined with its reason
-    delivery_max_attempts: int = Field(default=300, ge=1)  # then the delivery is dead; about three days
+    reading_max_attempts: Count = 5  # then the series is quarantined with its reason
+    delivery_max_attempts: Count = 300  # then the delivery is dead; about three days
 
 
 class ReportSettings(Section):
@@ -177,15 +172,15 @@ class DicomDestination(Section):
     port: Annotated[int, Field(ge=1, le=65535)]
     tls: PeerTls | None = None
     commitment: bool = False  # it must commit to a report (Storage Commitment) before that counts as delivered
-    per_minute: PerMinute = None
+    per_minute: PerMinute | None = None  # null: no limit
 
 
 class FolderDestination(Section):
     """A folder that gets reports."""
 
     name: str = Field(min_length=1, max_length=128)
-    folder: Path
-    per_minute: PerMinute = None
+    folder: Place
+    per_minute: PerMinute | None = None  # null: no limit
 
 
 def _kind(destination: object) -> str:
@@ -216,7 +211,7 @@ class CommitmentSettings(Section):
 
     enabled: bool = True  # senders may ask
     answer_s: PositiveSeconds = 3600  # destinations that have not answered by then are asked again ...
-    max_asks: int = Field(default=24, ge=1)  # ... so many times in all; then the delivery is dead
+    max_asks: Count = 24  # ... so many times in all; then the delivery is dead
     peers: tuple[CommitmentPeer, ...] = ()  # senders that take answers; others only while their association is open
 
 
@@ -224,9 +219,9 @@ class RetentionSettings(Section):
     """What is removed, and when. Series that are not answered, and reports, never are."""
 
     # Images of answered series, since their last instance. Not sooner than a minute: its row may come a little late.
-    answered_days: Annotated[float, Field(ge=0.001)] | None = None
+    answered_days: Annotated[Days, Field(ge=0.001)] | None = None
     removes_committed: bool = False  # also where senders may have been told that their instances are safe
-    quarantine_days: Annotated[float, Field(gt=0)] | None = None  # files that were refused or kept aside
+    quarantine_days: Days | None = None  # files that were refused or kept aside
     interval_s: PositiveSeconds = 3600  # how often it is looked for
 
 
@@ -259,7 +254,7 @@ class WebSettings(Section):
     port: Port = 8104
     names: tuple[str, ...] = ()  # host names it is asked for by, besides localhost and IP addresses
     sign_in: Literal["none", "accounts", "proxy"] | None = None  # null: none, which needs a loopback host
-    accounts: Path | None = None  # who may sign in, as `mrclip users` writes it; null: accounts.yaml beside the spool
+    accounts: Place | None = None  # who may sign in, as `mrclip users` writes it; null: accounts.yaml beside the spool
     proxy_user_header: str = "X-Remote-User"  # where a proxy says who signed in with it
     proxy_addresses: tuple[IPvAnyAddress, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))  # who may say so
     https: bool = False  # a proxy serves it over HTTPS: browsers send the session over nothing else
@@ -368,9 +363,8 @@ class _Given(Settings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What was given, and the defaults."""
         return (init_settings,)
@@ -394,20 +388,22 @@ def load_settings(file: Path | None = None) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise SettingsError("; ".join(_complaint(item) for item in error.errors())) from None
-    except SourceError as error:  # a section in the environment that is not JSON
-        raise SettingsError(f"environment: {error}") from None
+        raise SettingsError("; ".join(complaint(item) for item in error.errors())) from None
+    except SourceError:
+        wrong = ", ".join(sorted(name for name in ours if not _is_understood(name)))
+        raise SettingsError(f'environment: {wrong} must be JSON, such as ["A", "B"] or {{"key": "A"}}') from None
 
 
 def _is_section(variable: str) -> bool:
     return variable.split("__")[1].lower() in Settings.model_fields
 
 
-def _complaint(item: Mapping[str, Any]) -> str:
-    parts = [str(part) for part in item["loc"]]
-    if parts[:1] == ["destinations"]:
-        del parts[2:3]  # the kind of destination; it is no key
-    key = ".".join(parts) or "settings"
-    if item["type"] == "extra_forbidden":
-        return f"{key}: unknown key"
-    return f"{key}: {item['msg']}"
+def _is_understood(variable: str) -> bool:
+    """Whether the environment could be read if there were this variable alone; an error says of none which it was."""
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {variable.lower(): os.environ[variable]}
+    try:
+        source()
+    except SourceError:
+        return False
+    return True

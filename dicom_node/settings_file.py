@@ -1,5 +1,6 @@
-"""Reads the file of the settings: YAML as PyYAML understands it, but nothing stands twice in it."""
+"""Reads the file of the settings: YAML as PyYAML understands it, but nothing stands twice in it. Says what is wrong."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +30,17 @@ def read_sections(file: Path) -> dict[str, Any]:
     # A section without a key, or with comments only, is null in YAML and means its defaults.
     sections = cast("dict[object, object]", document)
     return {str(name): value for name, value in sections.items() if value is not None}
+
+
+def complaint(item: Mapping[str, Any]) -> str:
+    """What pydantic says of a value, with the key that the value stands under."""
+    parts = [str(part) for part in item["loc"]]
+    if parts[:1] == ["destinations"]:
+        del parts[2:3]  # the kind of destination; it is no key
+    key = ".".join(parts) or "settings"
+    if item["type"] == "extra_forbidden":
+        return f"{key}: unknown key"
+    return f"{key}: {item['msg']}"
 
 
 class _TwiceError(yaml.MarkedYAMLError):

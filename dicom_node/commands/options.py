@@ -8,7 +8,8 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from dicom_node.errors import SettingsError
-from dicom_node.settings import AeTitle, Settings, load_settings
+from dicom_node.settings import Settings, load_settings
+from dicom_node.settings_values import AeTitle
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

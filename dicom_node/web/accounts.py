@@ -22,7 +22,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from dicom_node.errors import SettingsError
 from dicom_node.receive.files import write_whole
-from dicom_node.settings import Section
+from dicom_node.settings_values import Section
 
 Role = Literal["viewer", "reviewer", "admin"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)  # each may do what those before it may

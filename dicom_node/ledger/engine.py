@@ -33,11 +33,11 @@ def open_engine(url: str, *, busy_timeout_s: float = 30) -> Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:  # its text quotes the URL, which may hold a password
-        raise SettingsError("ledger.database_url is not a database URL") from None
+    except (ArgumentError, ValueError):  # their texts quote the URL, which may hold a password
+        raise SettingsError("ledger.database_url is not sqlite:///FILE or postgresql://USER@HOST:PORT/NAME") from None
     match parsed.get_backend_name():
         case "sqlite":
-            return _sqlite(parsed, busy_timeout_s)
+            return _sqlite(parsed.set(drivername="sqlite"), busy_timeout_s)
         case "postgresql":
             return _postgresql(parsed, busy_timeout_s)
         case other:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pydicom
 import pytest
+from click.testing import CliRunner
 from highdicom.sr import srread
 
 import tiny_bundle
 from dicom_factory import series, uid, write_series
+from dicom_node.cli import group
 from peers import StoreScp, program, storescp, wait_for
 from serving import MRCLIP, Served, serve, write_settings
 
@@ -181,3 +183,30 @@ def test_check_config_prints_what_it_understood(tmp_path: Path) -> None:
     assert "ae_title: READER" in run.stdout
     assert "broker_url: redis://:***@broker/0" in run.stdout
     assert "rules alone" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("section", "named"),
+    [
+        ({"ledger": {"database_url": "nonsense"}}, "ledger.database_url is not sqlite:///FILE or postgresql://"),
+        ({"ledger": {"database_url": "postgresql://u:hush@h:many/d"}}, "ledger.database_url is not sqlite:///FILE or"),
+        ({"ledger": {"database_url": "mysql://u:hush@h/d"}}, "ledger.database_url names mysql; must be sqlite or"),
+        ({"queue": {"broker_url": "redis://b"}, "spool": {"url": "nonsense://hush"}}, "spool.url must be the URL of a"),
+        ({"scp": {"tls": {"certificate": "absent.pem", "key": "absent.key"}}}, "scp.tls: absent.pem and absent.key"),
+        (
+            {"destinations": [{"name": "a", "ae_title": "A", "host": "h", "port": 1, "tls": {"ca": "absent.pem"}}]},
+            "destinations.a.tls.ca: absent.pem holds no certificates",
+        ),
+        (
+            {"commitment": {"peers": [{"ae_title": "A", "host": "h", "port": 1, "tls": {"ca": "absent.pem"}}]}},
+            "commitment.peers.0.tls.ca: absent.pem holds no certificates",
+        ),
+        ({"reader": {"bundle": "/absent"}}, "reader.bundle: /absent is not a folder"),
+    ],
+)
+def test_check_config_refuses_what_no_node_would_start_with(tmp_path: Path, section: Any, named: str) -> None:
+    run = CliRunner().invoke(group, ["check-config", "--config", str(write_settings(tmp_path, **section))])
+    assert run.exit_code == 2
+    assert run.stderr.splitlines()[-1].startswith(f"Error: {named}")
+    assert "hush" not in run.output
+    assert not (tmp_path / "data").exists()

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from dicom_node.commands.faults import in_one_line
 from dicom_node.commands.options import config_option, settings_from
 from dicom_node.commands.owner import refuse_root
+from dicom_node.settings import Settings
 from dicom_node.web.accounts import ROLES, Accounts, AccountsFile, Role, TokenEntry, UserEntry, hash_password, new_token
 
 EXAMPLE = """\b
@@ -38,7 +39,7 @@ def command() -> None:
 def show(*, config: Path | None) -> None:
     """List names and roles."""
     with _explained():
-        content = Accounts(settings_from(config).accounts_file).content()
+        content = _named(settings_from(config)).content()
     for name, user in sorted(content.users.items()):
         click.echo(f"{user.role:8} {name}{'' if user.password else ' (no password: proxy only)'}")
     for name, token in sorted(content.tokens.items()):
@@ -94,13 +95,17 @@ def remove(*, name: str, config: Path | None) -> None:
 
 
 def _accounts(config: Path | None) -> Accounts:
-    """The file that is about to be written, which is named: without `--config` it is hardly the node's."""
+    """The accounts that are about to be written."""
     settings = settings_from(config)
     refuse_root(settings)
-    file = settings.accounts_file
-    file.parent.mkdir(parents=True, exist_ok=True)
-    click.echo(f"accounts: {file}", err=True)
-    return Accounts(file)
+    settings.accounts_file.parent.mkdir(parents=True, exist_ok=True)
+    return _named(settings)
+
+
+def _named(settings: Settings) -> Accounts:
+    """The accounts, and a line that says where: without `--config` they are hardly the node's."""
+    click.echo(f"accounts: {settings.accounts_file}", err=True)
+    return Accounts(settings.accounts_file)
 
 
 def _checked(content: AccountsFile, **changed: object) -> AccountsFile:

@@ -25,9 +25,9 @@ def make_report(
     created_at: datetime,
     predecessor: SopInstanceUid | None,
 ) -> Dataset:
-    """The report on `reading`, with every instance of the series as evidence. OSError if a file is gone."""
+    """The report on `reading`, with every instance of the series as evidence. OSError if a file is gone or another."""
     context = replace(_context(reader, created_at), predecessor_sop_instance_uid=predecessor)
-    return build(reading, [instance.dataset() for instance in instances], context=context)
+    return build(reading, _evidence(instances), context=context)
 
 
 def make_companions(
@@ -39,18 +39,29 @@ def make_companions(
     created_at: datetime,
     wanted: Companions,
 ) -> list[Dataset]:
-    """What goes with a report, as far as it is wanted. OSError if a file is gone."""
+    """What goes with a report, as far as it is wanted. OSError if a file is gone or another."""
     if not wanted.any_for(result.reading):
         return []
     found = companions(
         result.reading,
-        [instance.dataset() for instance in instances],
+        _evidence(instances),
         pictures={stack.index: stack.pictures() for stack in result.stacks},
         report=report,
         context=_context(reader, created_at),
         wanted=wanted,
     )
     return list(found)
+
+
+def _evidence(instances: Sequence[Instance]) -> list[Dataset]:
+    """The data sets of instances, read again: long after, in a folder that others write to."""
+    return [_same(instance, instance.dataset()) for instance in instances]
+
+
+def _same(instance: Instance, dataset: Dataset) -> Dataset:
+    if str(dataset.get("SOPInstanceUID")) != instance.sop_instance_uid:
+        raise OSError(f"{instance.source.label}: the file holds another instance by now")
+    return dataset
 
 
 def _context(reader: Reader, created_at: datetime) -> ReportContext:

@@ -4,7 +4,8 @@ import json
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from highdicom.sr import srread
 from pydicom import dcmread
 
 import tiny_bundle
-from dicom_factory import series, write_series
+from dicom_factory import mr_image, series, write, write_series
 from dicom_node.cli import group
 from dicom_node.commands.read_output import Sinks
 from inference.read import Reader, SeriesResult, read_paths
@@ -135,23 +136,42 @@ def test_the_files_beside_it(images: Path, bundle: Path, tmp_path: Path, monkeyp
     assert "seconds" in text
 
 
-def test_a_series_whose_file_is_gone_gets_no_report_and_the_others_do(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def replaced(path: Path) -> None:
+    write(mr_image(seed="another"), path)
+
+
+def nameless(path: Path) -> None:
+    dataset = dcmread(path)
+    del dataset.SOPInstanceUID
+    dataset.save_as(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (Path.unlink, ": No such file or directory"),
+        (partial(Path.write_text, data="no DICOM"), "neither the DICM prefix nor a data element at its start"),
+        (replaced, ": the file holds another instance by now"),
+        (nameless, ": the file holds another instance by now"),
+    ],
+)
+def test_a_series_whose_file_changes_gets_no_report_and_the_others_do(
+    change: Callable[[Path], object], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("gone", "here"):
+    for name in ("changed", "whole"):
         write_series(series(2, seed=name, EchoTime=0.1, ProtocolName="T2 tse"), tmp_path / name)
+    changed = dcmread(next((tmp_path / "changed").iterdir()))
     sinks = Sinks(reader=Reader(model=None), sr_folder=tmp_path / "reports", html_file=None, npz_file=None)
 
     def observe(instances: Sequence[Instance], result: SeriesResult) -> None:
-        if "gone" in str(instances[0].source.path):
-            instances[0].source.path.unlink()
+        if instances[0].source.path.parent.name == "changed":
+            change(instances[0].source.path)
         sinks.observe(instances, result)
 
     reading = read_paths([tmp_path], Reader(model=None), observe=observe, threads=1)
-    gone = next(iter((tmp_path / "gone").iterdir()))
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"no report on series {dcmread(gone).SeriesInstanceUID}: ")
-    assert line.endswith(": No such file or directory")
+    assert line.startswith(f"no report on series {changed.SeriesInstanceUID}: ")
+    assert line.endswith(why)
     assert (len(reading.series), len(list((tmp_path / "reports").iterdir()))) == (2, 1)
 
 

@@ -12,10 +12,10 @@ from dicom_node.errors import SettingsError
 def read_sections(file: Path) -> dict[str, Any]:
     """What the file says, by section; SettingsError names the file, and the line where there is one."""
     try:
-        document: object = yaml.load(file.read_bytes(), Loader=_Loader)  # noqa: S506 - it is a SafeLoader
+        document: object = yaml.load(file.read_bytes(), Loader=UniqueKeyLoader)  # noqa: S506 - it is a SafeLoader
     except OSError as error:
         raise SettingsError(f"{file} cannot be read: {error.strerror}") from error
-    except _TwiceError as error:
+    except _KeyError as error:
         raise SettingsError(f"{file}{_line(error)}: {error.problem}") from None
     except RecursionError:
         raise SettingsError(f"{file} is nested too deeply") from None
@@ -43,11 +43,11 @@ def complaint(item: Mapping[str, Any]) -> str:
     return f"{key}: {item['msg']}"
 
 
-class _TwiceError(yaml.MarkedYAMLError):
-    """A key stands twice."""
+class _KeyError(yaml.MarkedYAMLError):
+    """A key stands twice, or is none."""
 
 
-class _Loader(yaml.SafeLoader):
+class UniqueKeyLoader(yaml.SafeLoader):
     """PyYAML itself keeps the last of two keys, and says nothing: who may send could be lost that way."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
@@ -55,10 +55,11 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_mapping_node(anchor)
         seen = set[object]()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _KeyError(problem="a key must be a word", problem_mark=key.start_mark)
             if key.value in seen:
-                raise _TwiceError(problem=f"{key.value} stands twice", problem_mark=key.start_mark)
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
+                raise _KeyError(problem=f"{key.value} stands twice", problem_mark=key.start_mark)
+            seen.add(key.value)
         return node
 
 

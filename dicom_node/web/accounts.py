@@ -22,6 +22,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from dicom_node.errors import SettingsError
 from dicom_node.receive.files import write_whole
+from dicom_node.settings_file import UniqueKeyLoader
 from dicom_node.settings_values import Section
 
 Role = Literal["viewer", "reviewer", "admin"]
@@ -155,7 +156,8 @@ _NOBODY: Final = "$".join(("scrypt", *map(str, _SCRYPT.values()), _text(bytes(16
 
 def _parsed(file: Path) -> AccountsFile:
     try:
-        return AccountsFile.model_validate(yaml.safe_load(file.read_bytes()) or {})
+        found = yaml.load(file.read_bytes(), Loader=UniqueKeyLoader)  # noqa: S506 - it is a SafeLoader
+        return AccountsFile.model_validate(found or {})
     except OSError as error:
         raise AccountsError(f"{file} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from dicom_node.commitment import Reference, Request, new_transaction_uid
 from dicom_node.deliver import Committer, DeliveryError, Destination, back_off
 from dicom_node.deliver.report_file import read_report
-from dicom_node.errors import NodeError
+from dicom_node.errors import LedgerUnavailableError, NodeError
 from dicom_node.exchange.store import StoreError
 from dicom_node.ledger.records import Delivery, Job, Outcome, Profile, ReportRow
 from dicom_node.ledger.store import Ledger
@@ -95,6 +95,9 @@ class Pipeline:
             try:
                 with self._files.instances(job) as paths:
                     outcome = self._outcome(job, paths, reader)
+                self._ledger.finish(job, outcome, now=self._clock())
+            except LedgerUnavailableError:
+                raise  # nothing can be said to it; the lease runs out, and the series is due again
             # Its files will be there, or can be kept, later; or it is this machine that cannot read.
             except (StoreError, CudaError) as error:
                 span.failed(type(error).__name__)
@@ -109,7 +112,6 @@ class Pipeline:
                 retry_at = self._clock() + timedelta(seconds=self._pause_s(job.attempt))
                 self._ledger.fail(job, f"{type(error).__name__} while reading", now=self._clock(), retry_at=retry_at)
                 return
-            self._ledger.finish(job, outcome, now=self._clock())
         said = {"series_uid": series, "instances": len(job.sop_instance_uids), "seconds": _since(begun_s)}
         log.info("series read", extra=said)
 

@@ -68,6 +68,7 @@ def test_the_example_shows_every_key_with_its_default():
         ("- scp", "must hold sections"),
         ("scp: {", "line 2 is not YAML"),
         ("scp:\n  port: 104\n  host: h\n  port: 105", "node.yaml, line 4: port stands twice"),
+        ("? [scp]\n: {port: 104}", "node.yaml, line 1: a key must be a word"),
         ("scp: {calling_ae_titles: [A]}\nweb: {}\nscp: {port: 104}", "node.yaml, line 3: scp stands twice"),
         ("scp: {calling_hosts: {A: [192.0.2.1], 'A': [192.0.2.0/24]}}", "node.yaml, line 1: A stands twice"),
         ("scp: {port: 2024-99-99}", "node.yaml is not YAML: a character, date or number in it cannot be"),

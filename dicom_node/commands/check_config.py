@@ -13,6 +13,7 @@ from dicom_node.errors import SettingsError
 from dicom_node.ledger.engine import open_engine
 from dicom_node.settings import Settings
 from dicom_node.tls import server_context
+from dicom_node.tracing import tracing
 from dicom_node.wiring import make_destination, open_store
 from dicom_node.wiring_receive import make_peer
 from dicom_node.work.readers import READER_ERRORS, bundle_source
@@ -29,7 +30,7 @@ def command(*, config: Path | None) -> None:
     """Check the settings and print them as they are understood, secrets left out.
 
     Opens the bundle and the certificates that they name. Whether ports are free, the spool can be written and everybody
-    answers is for `mrclip doctor`.
+    answers is for `mrclip doctor`, and so is whether this machine has the device and backend that read.
 
     Exit status: 0 if nothing is wrong, 2 with the name of the key if something is.
     """
@@ -52,6 +53,8 @@ def _build(settings: Settings) -> None:
     """What reads files or needs extras to be built, and connects to nobody. Raises SettingsError."""
     open_engine(settings.database_url).dispose()
     open_store(settings)
+    tracing.set_up(settings.tracing)
+    tracing.close()
     if settings.scp.tls is not None:
         server_context(settings.scp.tls)
     ours = settings.scp.ae_title

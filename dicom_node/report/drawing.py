@@ -150,15 +150,15 @@ def _contrast(sheet: _Sheet, stack: StackReading, view: StackView) -> None:
 
 def _answers(stack: StackReading) -> list[str]:
     claimed = stack.claimed_contrast
-    lines = ["Header names no contrast" if claimed is None else f"Header says {claimed}"]
+    lines: list[str] = []
     if stack.contrast is not None:
         asked = (("contrast agent", stack.contrast.post_contrast), ("fat suppression", stack.contrast.fat_suppressed))
         lines += [
-            f"{'' if answer.value else 'no '}{name} {100 * answer.probability:.0f} %"
+            f"Image shows {'' if answer.value else 'no '}{name} {100 * answer.probability:.0f} %"
             for name, answer in asked
             if answer is not None
         ]
-    return lines
+    return [*lines, "Header names no contrast" if claimed is None else f"Header says {claimed}"]
 
 
 def _table(sheet: _Sheet, fields: Sequence[Field], *, estimated: bool) -> None:

@@ -1,6 +1,7 @@
 """The main job as its users see it: real senders, a real node process, a real destination."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -183,6 +184,14 @@ def test_check_config_prints_what_it_understood(tmp_path: Path) -> None:
     assert "ae_title: READER" in run.stdout
     assert "broker_url: redis://:***@broker/0" in run.stdout
     assert "rules alone" in run.stdout
+
+
+def test_check_config_refuses_spans_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace.export", None)
+    config = write_settings(tmp_path, tracing={"otlp_endpoint": "http://192.0.2.1:4318/v1/traces"})
+    run = CliRunner().invoke(group, ["check-config", "--config", str(config)])
+    assert run.exit_code == 2
+    assert "tracing.otlp_endpoint: OpenTelemetry is not installed; pip install 'mrclip[otel]'" in run.stderr
 
 
 @pytest.mark.parametrize(

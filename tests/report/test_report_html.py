@@ -75,7 +75,7 @@ def test_header_estimate_interval_and_suggestion_are_side_by_side() -> None:
     stack = read_stack(header={"EchoTime_ms": 0.098}, claimed_contrast="T1", findings=(finding(),))
     seen = Seen(page(reading(series_reading(series(1), [stack])), {}))
     assert "T2 97 % PROTON_DENSITY 3 %" in seen.words
-    assert "Header says T1 · no contrast agent 91 % · fat suppression 88 %" in seen.words
+    assert "Image shows no contrast agent 91 % · fat suppression 88 % Header says T1" in seen.words
     assert "Echo time ms 0.098 95 80 to 115" in seen.words
     assert "EchoTime (0018,0081) is 0.098 ms" in seen.words
     assert "Suggested: EchoTime (0018,0081) = 98.0" in seen.words
@@ -119,7 +119,7 @@ def test_of_many_pictures_some_are_shown_from_the_first_to_the_last() -> None:
     greys = [int(image[0, 0]) for image in decoded(seen)]
     assert len(greys) == PICTURES_PER_STACK
     assert (greys[0], greys[-1]) == (0, 15)
-    assert "8 of 16 slices" in seen.words
+    assert "8 of the 16 slices that were read" in seen.words
 
 
 def test_what_a_header_says_cannot_become_markup() -> None:

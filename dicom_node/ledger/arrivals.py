@@ -5,7 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import Column, Connection, Executable, Integer, Table, bindparam, case, delete, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Executable,
+    Integer,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dicom_node.ledger.lifecycle import INITIAL, transition
@@ -78,21 +91,20 @@ class Arrivals(LedgerPart):
 
     def release(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
         """Nobody is sending these series any more: they are due sooner, never later."""
-        uids = list(series)
-        if not uids:
-            return
-        with self._transactions.write() as session:
-            session.execute(
-                update(Series).where(Series.series_uid.in_(uids), Series.due_at > due_at).values(due_at=due_at)
-            )
+        self._put_off(series, Series.due_at > due_at, due_at)
 
     def hold(self, series: Iterable[SeriesInstanceUid], *, due_at: datetime) -> None:
         """More of these series may come: those that are being received are due later, never sooner."""
-        uids = list(series)
-        later = update(Series).where(Series.state == "receiving", Series.due_at < due_at).values(due_at=due_at)
+        self._put_off(series, and_(Series.state == "receiving", Series.due_at < due_at), due_at)
+
+    def _put_off(self, series: Iterable[SeriesInstanceUid], where: ColumnElement[bool], due_at: datetime) -> None:
+        ordered = sorted(series)
+        if not ordered:
+            return
+        change = update(Series).where(where).values(due_at=due_at)
         with self._transactions.write() as session:
-            for begin in range(0, len(uids), _AT_ONCE):
-                session.execute(later.where(Series.series_uid.in_(uids[begin : begin + _AT_ONCE])))
+            for uid in ordered:  # one by one in the order of `_record`, so that two writers cannot lock each other
+                session.execute(change.where(Series.series_uid == uid))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -58,7 +58,7 @@ class BufferedSocket(PolledSocket):
     def recv(self, nr_bytes: int) -> bytearray:
         """Exactly `nr_bytes`, or fewer where the peer ends the connection. OSError: too many, or too slow."""
         if nr_bytes > self._longest:
-            log.warning("PDU is too long", extra={"count": nr_bytes})
+            self._say(f"a PDU claims {nr_bytes} bytes; must be at most {self._longest}")
             self.send(_ABORT_PDU)
             raise ConnectionAbortedError(f"a PDU claims {nr_bytes} bytes; must be at most {self._longest}")
         self._fill(nr_bytes)
@@ -128,8 +128,18 @@ class BufferedSocket(PolledSocket):
                 wants = select.POLLOUT
             except BlockingIOError:
                 pass
-            _wait(link, wants, deadline)
+            try:
+                _wait(link, wants, deadline)
+            except TimeoutError:  # the state machine will take it for a peer that has gone
+                what = "no whole PDU came" if act is _receive else "the peer took no answer"
+                self._say(f"{what} within {self._timeout_s:g} s")
+                raise
         raise ConnectionAbortedError("the connection was closed")
+
+    def _say(self, reason: str) -> None:
+        known = self.assoc.requestor.address_info  # None where nobody said where the connection comes from
+        said = {} if known is None else {"address": known.address}
+        log.warning("association is ended", extra={**said, "reason": reason})
 
 
 _Act = Callable[[socket.socket, memoryview], int]

@@ -26,8 +26,9 @@ _ANSWER: Final = Struct("<HHLHHHLHHHLHHHLH")  # four elements of a short
 _LONGEST_UID: Final = 64  # characters (PS3.5 9.1)
 _NO_DATA_SET: Final = 0x0101
 _STORE_REQUEST: Final = 0x0001
-# The elements of a C-STORE request (PS3.7 9.3.1.1) without those that only a C-MOVE adds.
+# The elements of a C-STORE request (PS3.7 9.3.1.1), and those that a C-MOVE adds, which say who asked for it.
 _REQUEST: Final = (0x0000, 0x0002, 0x0100, 0x0110, 0x0700, 0x0800, 0x1000)
+_MOVED: Final = (*_REQUEST, 0x1030, 0x1031)
 
 
 def fragments(items: memoryview) -> list[tuple[int, memoryview]] | None:
@@ -67,7 +68,7 @@ def store_command(command: memoryview) -> StoreCommand | None:
     pynetdicom would end the association over an instance's UID that is too long, and never answer an empty one.
     """
     values = _elements(command)
-    if values is None or tuple(values) != _REQUEST:
+    if values is None or tuple(values) not in (_REQUEST, _MOVED):
         return None
     numbers = [values[element] for element in (0x0100, 0x0110, 0x0700, 0x0800)]
     if {*map(len, numbers)} != {_SHORT.size}:

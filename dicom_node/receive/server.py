@@ -109,6 +109,8 @@ def end_associations(server: GuardedServer, *, within_s: float) -> None:
     """Let running associations end in time, and abort the others."""
     if not server.connections.wait_until_empty(within_s):
         for association in server.active_associations:
+            said = {"address": association.requestor.address, "reason": "the node stops"}
+            log.warning("association is ended", extra=said)
             association.abort(block=False)
         if not server.connections.wait_until_empty(_ABORT_GRACE_S):
             server.connections.cut_all()

@@ -145,22 +145,36 @@ def test_connections_of_many_hosts_are_bounded_too(pairs: Pairs):
     assert not connections.admit(last)
 
 
-def test_a_pdu_that_claims_four_gigabytes_is_aborted_at_once(receiver: Start, connect: Connect, associated: Connect):
+def test_a_pdu_that_claims_four_gigabytes_is_aborted_at_once(
+    receiver: Start, connect: Connect, associated: Connect, caplog: pytest.LogCaptureFixture
+):
     node = receiver()
     for link in (connect(node.port), associated(node.port)):
         begun = time.monotonic()
         link.sendall(b"\x04\x00\xff\xff\xff\xff")
         assert ended(link).startswith(b"\x07")  # A-ABORT
         assert time.monotonic() - begun < 3
+    assert reasons(caplog)[0].startswith("a PDU claims 4294967295 bytes; must be at most")
     assert echoes(node.port)
 
 
-def test_a_pdu_that_stops_half_way_is_given_up(receiver: Start, associated: Connect):
+def test_a_pdu_that_stops_half_way_is_given_up(receiver: Start, associated: Connect, caplog: pytest.LogCaptureFixture):
     node = receiver(network_timeout_s=0.5)
     link = associated(node.port)
     link.sendall(data_pdu(b"x" * 1000, control=1)[:500])
     ended(link)
     wait_for(lambda: node.scp._server.connections.wait_until_empty(0), what="the association being forgotten")
+    assert "no whole PDU came within 0.5 s" in reasons(caplog)
+
+
+def test_associations_that_a_stop_ends_are_in_the_log(
+    receiver: Start, associated: Connect, caplog: pytest.LogCaptureFixture
+):
+    node = receiver(stop_timeout_s=0.1)
+    link = associated(node.port)
+    node.scp.stop()
+    assert ended(link).startswith(b"\x07")
+    assert reasons(caplog) == ["the node stops"]
 
 
 def test_a_pdu_that_drips_is_given_up(receiver: Start, associated: Connect):

@@ -65,10 +65,15 @@ def test_a_request_is_what_pynetdicom_makes_of_it(uid: str, message_id: int, pri
     assert ours.is_valid_request
 
 
+def test_a_request_of_a_move_is_one_like_others():
+    moved = command(MoveOriginatorApplicationEntityTitle="MOVER", MoveOriginatorMessageID=5)
+    assert store_command(memoryview(moved)) == store_command(memoryview(command()))
+
+
 @pytest.mark.parametrize(
     "encoded",
     [
-        command(MoveOriginatorApplicationEntityTitle="MOVER", MoveOriginatorMessageID=5),
+        command(MoveOriginatorMessageID=5),
         command().replace(MRImageStorage.encode(), b"1.2.x".ljust(len(MRImageStorage), b"0")),
         command().replace(b"\x00\x00\x00\x07\x02\x00\x00\x00\x02\x00", b"\x00\x00\x00\x07\x02\x00\x00\x00\x09\x00"),
         command().replace(b"\x00\x00\x00\x08\x02\x00\x00\x00\x01\x00", b"\x00\x00\x00\x08\x02\x00\x00\x00\x01\x01"),
@@ -78,7 +83,7 @@ def test_a_request_is_what_pynetdicom_makes_of_it(uid: str, message_id: int, pri
         b"",
         b"\x00",
     ],
-    ids=["moved", "class", "priority", "no data set", "cut", "twice", "no length", "empty", "one byte"],
+    ids=["half moved", "class", "priority", "no data set", "cut", "twice", "no length", "empty", "one byte"],
 )
 def test_what_is_not_plain_is_left_to_pynetdicom(encoded: bytes):
     assert store_command(memoryview(encoded)) is None

@@ -3,6 +3,9 @@
 The lexicon is data (`inference/rules/lexicon/*.json`): one file per language plus `mr.json` for jargon and vendor
 names; each maps concepts such as `contrast:T1` or `agent:no` to phrases of whole words. Text is split into words
 first, so `lateral` cannot hold `late` nor `GAP` hold `gap`; the longest phrase wins, so `ohne KM` is read before `KM`.
+
+What denies is composed: every term of `without` and `before` stands before every term marked `:named`, of its own
+language and of `mr.json`; those of `mr.json` (`no`, `non`, `pre`) stand before the names of all languages.
 """
 
 import json
@@ -19,6 +22,9 @@ from inference import labels
 LEXICON: Final = Path(__file__).parent / "rules" / "lexicon"
 _LONGEST_TEXT: Final = 256  # a Long String has 64 characters (PS3.5 6.2); files keep to nothing
 _GLUE: Final = "glue.json"  # words that may be glued: sagt1, 3dt1
+_COMMON: Final = "mr"  # the file of no language
+_NAMED: Final = {"agent": ("without", "before"), "fat": ("without",)}  # axis to the lists of words that deny its names
+_COMPOSED: Final = frozenset({"without", "before", *(f"{axis}:named" for axis in _NAMED)})  # no concepts of a text
 
 _CAMEL = re.compile(r"(?<=[a-zäöüßéèåø])(?=[A-Z])")
 # T2* is one word; signs count only where they are not hyphens inside a word: `+C`, `C-`, but not `C-spine`.
@@ -181,14 +187,31 @@ def _b_values(plain: str) -> Iterator[int]:
 @cache
 def _lexicon() -> Mapping[tuple[str, ...], tuple[str, ...]]:
     """Phrase, as words, to its concepts; languages that share a phrase share its concepts."""
+    files = {
+        entry.stem: json.loads(entry.read_text(encoding="utf-8"))
+        for entry in sorted(LEXICON.glob("*.json"))
+        if entry.name != _GLUE
+    }
     phrases: dict[tuple[str, ...], dict[str, None]] = {}
-    for entry in sorted(LEXICON.glob("*.json")):
-        if entry.name == _GLUE:
-            continue
-        for concepts, terms in json.loads(entry.read_text(encoding="utf-8")).items():
-            for term in terms:
-                phrases.setdefault(tuple(term.split(" ")), {}).update(dict.fromkeys(concepts.split(" ")))
+    for key, terms in (*(item for file in files.values() for item in file.items()), *_denials(files)):
+        concepts = [concept for concept in key.split(" ") if concept not in _COMPOSED]
+        for term in terms if concepts else ():
+            phrases.setdefault(tuple(term.split(" ")), {}).update(dict.fromkeys(concepts))
     return {phrase: tuple(concepts) for phrase, concepts in phrases.items()}
+
+
+def _denials(files: Mapping[str, Mapping[str, list[str]]]) -> Iterator[tuple[str, list[str]]]:
+    """`agent:no` and `fat:no` with their phrases: `ohne gado`, `avant injection`, `no fat sat`."""
+    for language, file in files.items():
+        for axis, lists in _NAMED.items():
+            names = [
+                term
+                for other in (files if language == _COMMON else (language, _COMMON))
+                for key, terms in files[other].items()
+                if f"{axis}:named" in key.split(" ")
+                for term in terms
+            ]
+            yield f"{axis}:no", [f"{word} {name}" for words in lists for word in file[words] for name in names]
 
 
 @cache

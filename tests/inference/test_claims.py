@@ -110,7 +110,7 @@ def test_a_map_that_only_its_description_names() -> None:
     ("agent", "given"),
     {
         "Gadovist": True, "11 ml Omniscan": True, "YES": True, "None": False, "no contrast": False, "ohne KM": False,
-        "NO": False,
+        "NO": False, "ohne Gadovist": False, "sans Dotarem": False, "no agent": False,
         "": None, None: None, "ANONYMIZED": None, "unknown": None, "-": None,
     }.items(),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from inference.claims import description_claim
 from inference.claims_wording import LEXICON
 from inference.labels import CONTRASTS
 
+COMPOSED = {"without", "before", "agent:named", "fat:named"}  # what phrases are made of; no concepts of a text
 T1, T2, PD, FLAIR, STIR = "T1", "T2", "PROTON_DENSITY", "FLUID_ATTENUATED", "STIR"
 
 CONTRAST_OF = {
@@ -156,10 +157,10 @@ def test_localizers_are_called_so_and_claim_no_contrast(text: str) -> None:
 
 
 def test_every_file_of_the_lexicon_holds_lists_of_plain_words_under_known_concepts() -> None:
-    axes = {"agent": {"yes", "no"}, "fat": {"yes", "no"}, "plane": {"axial", "sagittal", "coronal", "oblique"},
+    axes = {"agent": {"yes", "no", "named"}, "fat": {"yes", "no", "named"}, "plane": {"axial", "sagittal", "coronal", "oblique"},
             "contrast": {*CONTRASTS, "TIRM"}, "weak": set(CONTRASTS),
             "sequence": {"SE", "GR", "EP", "IR", "SSFP", "UTE", "T1FLAIR"}, "product": {"trace", "fa"}}  # fmt: skip
-    alone = {"localizer", "relaxometry", "reformat", "neutral", "extremity", "glue"}
+    alone = {"localizer", "relaxometry", "reformat", "neutral", "extremity", "glue", "without", "before"}
     files = sorted(LEXICON.glob("*.json"))
     assert [file.stem for file in files] == ["de", "en", "es", "fr", "glue", "it", "mr", "nl", "pt", "sv"]
     for file in files:
@@ -176,5 +177,40 @@ def test_every_phrase_of_the_lexicon_is_found_in_a_text_that_is_that_phrase() ->
     for file in LEXICON.glob("*.json"):
         if file.stem != "glue":
             for concepts, terms in json.loads(file.read_text(encoding="utf-8")).items():
+                claimed = set(concepts.split(" ")) - COMPOSED
                 for term in terms:
-                    assert set(concepts.split(" ")) <= description_claim(term).concepts, f"{file.name}: {term!r}"
+                    assert claimed <= description_claim(term).concepts, f"{file.name}: {term!r}"
+
+
+DENIED = {
+    "agent": (
+        "ohne Gado", "vor Gado", "kein Gadovist", "vor KM-Gabe", "sans gd", "sans Dotarem", "avant gd", "s/ inj",
+        "avant l'injection", "sem gado", "s/ gd", "antes do gadolinio", "sin gadovist", "senza gado", "prima del mdc",
+        "zonder gado", "voor gd", "före gado", "innan gd", "utan Dotarem", "without gado", "w/o gado", "before gd",
+        "prior to contrast", "non gado", "no KM", "non-CE MRA", "pre Dotarem", "no contrast agent",
+    ),
+    "fat": (
+        "s/fs", "sem fatsat", "sin fatsat", "senza fatsat", "zonder fatsat", "ohne spair", "ohne Fettunterdrückung",
+        "sans sat de graisse", "sem sat gordura", "senza sat grasso", "zonder vetsuppressie", "utan fettsat", "no spir",
+        "no fat sup", "non-fat suppressed", "without fatsat", "without fat saturation", "w/o SPAIR", "kein FatSat",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("axis", "text"), [(axis, text) for axis, texts in DENIED.items() for text in texts])
+def test_what_is_denied_in_words_is_not_claimed(axis: str, text: str) -> None:
+    claim = description_claim(f"T1 {text} sag")
+    assert {"agent": claim.post_contrast, "fat": claim.fat_suppressed}[axis] is False
+    assert claim.label == T1
+
+
+def test_what_denies_an_agent_before_it_is_given_denies_no_fat_suppression() -> None:
+    assert description_claim("T1 vor FS").fat_suppressed is True
+
+
+def test_every_language_denies_its_own_names_and_those_that_all_use() -> None:
+    files = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in LEXICON.glob("*.json")}
+    for language in sorted(files.keys() - {"glue", "mr"}):
+        for word in files[language]["without"]:
+            assert description_claim(f"{word} gadolinium").post_contrast is False, word
+            assert description_claim(f"{word} fatsat").fat_suppressed is False, word

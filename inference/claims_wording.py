@@ -27,8 +27,8 @@ _NAMED: Final = {"agent": ("without", "before"), "fat": ("without",)}  # axis to
 _COMPOSED: Final = frozenset({"without", "before", *(f"{axis}:named" for axis in _NAMED)})  # no concepts of a text
 
 _CAMEL = re.compile(r"(?<=[a-zäöüßéèåø])(?=[A-Z])")
-# T2* is one word; signs count only where they are not hyphens inside a word: `+C`, `C-`, but not `C-spine`.
-_WORD = re.compile(r"t2 ?\*|\+|(?<![a-z0-9])-|-(?![a-z0-9])|[a-z0-9]+")
+# T2* is one word; a minus is a sign only at the edge of a word: `-C`, `C-`, `+/-C`, but not `C-spine` nor `GD - FS`.
+_WORD = re.compile(r"t2 ?\*|\+|(?<![a-z0-9])-(?=[^\s_-])|(?<=[^\s_-])-(?![a-z0-9])|[a-z0-9]+")
 _TRAILING_SIZE = re.compile(r"[0-9]+mm$")
 _B_VALUES = re.compile(
     r"(?<![a-z0-9])b(?:val(?:ue)?s?|[ -]?wert)?[ =_-]*([0-9]+(?:[ _,/+-]+[0-9]+)*)(?![ _-]?map|[a-rt-z0-9])"

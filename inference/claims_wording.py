@@ -34,7 +34,7 @@ _B_VALUES = re.compile(
     r"(?<![a-z0-9])b(?:val(?:ue)?s?|[ -]?wert)?[ =_-]*([0-9]+(?:[ _,/+-]+[0-9]+)*)(?![ _-]?map|[a-rt-z0-9])"
 )
 
-# Words of a product of a series, e.g. the ADC map of a diffusion series: named last, it names the image.
+# Words of a product of a series, e.g. the ADC map of a diffusion series: it names the image, unless a trace follows.
 _PRODUCTS = (labels.ADC, labels.DERIVED_MAP, labels.PHASE)
 _TIRM: Final[frozenset[str]] = frozenset({labels.STIR, labels.FLUID_ATTENUATED})
 _T2_OR_T2_STAR: Final[frozenset[str]] = frozenset({labels.T2, labels.T2_STAR})
@@ -137,7 +137,7 @@ def _allowed(found: tuple[str, ...], *, diffusion_weighted: bool) -> frozenset[s
     for product in reversed(named):
         if product in _PRODUCTS:
             return frozenset({product})
-        if product == labels.DIFFUSION:
+        if product == labels.DIFFUSION and "product:trace" in found:  # `ADC DWI` is the map, `ADC_TRACEW` the trace
             break
     if {labels.PERFUSION, labels.DIFFUSION} <= set(named):  # IVIM shows perfusion by diffusion
         return _DIFFUSION_OR_PERFUSION

@@ -37,6 +37,9 @@ CONTRAST_OF = {
     "T2* map": "DERIVED_MAP", "eADC": "DERIVED_MAP",
     # a map that is named with the b-values it was made from
     "ep2d_diff_b50_400_800_ADC": "ADC", "ADC (b50,b800)": "ADC", "b50_800 ADC": "ADC", "eADC b1000": "DERIVED_MAP",
+    # ... or whose series is named after it
+    "ADC DWI": "ADC", "ADC map (DWI)": "ADC", "ADC from DWI": "ADC", "dADC - DWI_3b": "ADC", "Mapa ADC difusion": "ADC",
+    "Carte ADC diffusion": "ADC", "mappa ADC diffusione": "ADC", "ADC diffusie": "ADC", "eADC DWI": "DERIVED_MAP",
     "DTI FA map b1000": "DERIVED_MAP", "b1000 FA": "DERIVED_MAP", "ep2d_diff_b50_800_ADC_TRACEW": "DIFFUSION",
     "swi_Mag": "SUSCEPTIBILITY", "Ax SWAN": "SUSCEPTIBILITY", "SWIp": "SUSCEPTIBILITY", "Pha_Images": "PHASE",
     "3D TOF MRA": "TOF", "TOF_3D_multi-slab": "TOF", "TimeOfFlight": "TOF", "3D ASL": "PERFUSION",

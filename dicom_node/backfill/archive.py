@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import Final, Protocol
 
 from dicom_node.errors import NodeError
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid
+
+_LONGEST: Final = 12  # characters of a number as text (PS3.5 6.2, IS)
 
 
 class ArchiveError(NodeError):
@@ -40,3 +42,15 @@ class Archive(Protocol):
     def fetch(self, series: RemoteSeries, instance: SopInstanceUid) -> bytes:
         """One instance as a Part 10 file, in the transfer syntax in which the archive keeps it."""
         ...
+
+
+def whole_number(said: object) -> int | None:
+    """A count as an archive says it, in whatever form; None for what is none."""
+    if isinstance(said, bytes):
+        said = said.decode("ascii", "replace")
+    if isinstance(said, str):
+        text = said.strip(" \0").removeprefix("+")
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST else None
+    if isinstance(said, bool) or not isinstance(said, (int, float)):
+        return None
+    return int(said) if said >= 0 and float(said).is_integer() else None

@@ -15,7 +15,7 @@ from http.client import HTTPException, IncompleteRead
 from typing import Any, Final, cast
 from urllib.parse import urlencode
 
-from dicom_node.backfill.archive import ArchiveError, RemoteSeries
+from dicom_node.backfill.archive import ArchiveError, RemoteSeries, whole_number
 from dicom_node.receive.fetch import opener, read_whole
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, is_uid
 
@@ -49,11 +49,10 @@ class DicomWeb:
             asked = {"Modality": "MR", "includefield": _COUNT}
             for found in self._search(f"/studies/{study_uid}/series", _SERIES, asked):
                 if _value(found, _MODALITY) in ("MR", None):
-                    count = _value(found, _COUNT)
                     yield RemoteSeries(
                         study_instance_uid=StudyInstanceUid(study_uid),
                         series_instance_uid=SeriesInstanceUid(_uid(found, _SERIES)),
-                        instances=int(count) if isinstance(count, (int, float)) else None,
+                        instances=whole_number(_value(found, _COUNT)),
                     )
 
     def instances(self, series: RemoteSeries) -> list[SopInstanceUid]:

@@ -21,7 +21,7 @@ from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context, build_role
 from pynetdicom.status import STATUS_PENDING, STATUS_SUCCESS, code_to_category
 
-from dicom_node.backfill.archive import ArchiveError, RemoteSeries
+from dicom_node.backfill.archive import ArchiveError, RemoteSeries, whole_number
 from dicom_node.deliver import DeliveryError
 from dicom_node.deliver.scu import Peer, association
 from dicom_node.receive.part10 import file_meta
@@ -73,11 +73,10 @@ class DimseArchive:
             wanted: dict[str, Any] = {"Modality": "MR", "NumberOfSeriesRelatedInstances": None}
             for found in self._find("SERIES", StudyInstanceUID=study_uid, SeriesInstanceUID="", **wanted):
                 if found.get("Modality", "MR") in ("MR", ""):  # not every archive matches by it
-                    count = found.get("NumberOfSeriesRelatedInstances")
                     yield RemoteSeries(
                         study_instance_uid=StudyInstanceUid(study_uid),
                         series_instance_uid=SeriesInstanceUid(_uid(found, "SeriesInstanceUID")),
-                        instances=None if count in (None, "") else int(count),
+                        instances=whole_number(_received(found, "NumberOfSeriesRelatedInstances")),
                     )
 
     def instances(self, series: RemoteSeries) -> list[SopInstanceUid]:
@@ -215,9 +214,14 @@ def _is_pending(answer: Dataset) -> bool:
     return category == STATUS_PENDING
 
 
+def _received(match: Dataset, keyword: str) -> object:
+    """A value as it was received, which is bytes: it becomes part of nothing before it was looked at."""
+    return match.get_item(keyword).value if keyword in match else None
+
+
 def _uid(match: Dataset, keyword: str) -> str:
-    value = match.get_item(keyword).value if keyword in match else None
-    if isinstance(value, bytes):  # as it was received: it becomes part of nothing before it was looked at
+    value = _received(match, keyword)
+    if isinstance(value, bytes):
         value = value.decode("ascii", "replace").rstrip("\0 ")
     if not is_uid(value):
         raise ArchiveError(f"a match of the archive has no valid {keyword}", retry=False)

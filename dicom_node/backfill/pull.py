@@ -46,7 +46,7 @@ class Pulled:
     instances: int = 0
     known: int = 0  # series that were there
     refused: int = 0  # instances that the node does not take; they are in quarantine
-    failed: int = 0  # series that the archive did not give
+    failed: int = 0  # series that the archive did not give, or not whole
 
 
 class StoppedError(Exception):
@@ -101,18 +101,17 @@ class Backfill:
             pulled.known += 1
             return
         try:
-            missing = [
-                uid for uid in self._patiently(lambda: self._archive.instances(series)) if self._missing(series, uid)
-            ]
-            if not missing:
-                pulled.known += 1
-                return
-            self._wait_for_turn(clock)
-            for uid in missing:
-                self._instance(series, uid, pulled)
-                advance("instances", 1)
-            pulled.series += 1
-            advance("series", 1)
+            named = self._patiently(lambda: self._archive.instances(series))
+            missing = [uid for uid in named if self._missing(series, uid)]
+            if missing:
+                self._wait_for_turn(clock)
+                for uid in missing:
+                    self._instance(series, uid, pulled)
+                    advance("instances", 1)
+                pulled.series += 1
+                advance("series", 1)
+            _check_all_named(series, len(set(named)))
+            pulled.known += not missing
         except ArchiveError as error:
             log.warning("series not pulled", extra={"series_uid": series.series_instance_uid, "reason": str(error)})
             pulled.failed += 1
@@ -162,3 +161,11 @@ class Backfill:
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(max(0.0, seconds)):
             raise StoppedError
+
+
+def _check_all_named(series: RemoteSeries, named: int) -> None:
+    """Raise ArchiveError where the archive keeps back instances that it says it has; a series has one at least."""
+    if series.instances is None and named == 0:
+        raise ArchiveError("the archive names no instance of it", retry=False)
+    if series.instances is not None and named < series.instances:
+        raise ArchiveError(f"the archive says {series.instances} instances and names {named}", retry=False)

@@ -1,5 +1,6 @@
 """An archive goes through the node: one in memory that fails on order, and a real Orthanc over DICOMweb."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
-from dicom_node.backfill.archive import ArchiveError, RemoteSeries
+from dicom_node.backfill.archive import ArchiveError, RemoteSeries, whole_number
 from dicom_node.backfill.pull import Backfill, Manners, Pulled
 from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.migrations import migrate
@@ -70,6 +71,7 @@ class Twin:
         self.failures: list[ArchiveError] = []
         self.fetched: list[str] = []
         self.counts = True
+        self.names: int | None = None  # instances of each series; all
 
     def series(self, day: date) -> Iterator[RemoteSeries]:
         assert day == DAY
@@ -81,7 +83,8 @@ class Twin:
             )
 
     def instances(self, series: RemoteSeries) -> list[SopInstanceUid]:
-        return [SopInstanceUid(str(image.SOPInstanceUID)) for image in self.studies[series.series_instance_uid]]
+        images = self.studies[series.series_instance_uid][: self.names]
+        return [SopInstanceUid(str(image.SOPInstanceUID)) for image in images]
 
     def fetch(self, series: RemoteSeries, instance: SopInstanceUid) -> bytes:
         if self.failures:
@@ -126,6 +129,36 @@ def test_what_passes_is_asked_again_and_what_does_not_fails_one_series(place: Pl
     archive.failures = [ArchiveError("gone", retry=False)]
     assert place.pull(archive) == Pulled(series=1, instances=3, failed=1)
     assert place.pull(archive) == Pulled(series=1, instances=3, known=1)
+
+
+@pytest.mark.parametrize(
+    ("counts", "names", "pulled", "reason"),
+    [
+        (True, 2, Pulled(series=1, instances=2, failed=1), "the archive says 3 instances and names 2"),
+        (True, 0, Pulled(failed=1), "the archive says 3 instances and names 0"),
+        (False, 0, Pulled(failed=1), "the archive names no instance of it"),
+    ],
+)
+def test_a_series_whose_instances_the_archive_does_not_name_failed(
+    place: Place, caplog: pytest.LogCaptureFixture, counts: bool, names: int, pulled: Pulled, reason: str
+) -> None:
+    archive = Twin(study(DAY, 1))
+    archive.counts, archive.names = counts, names
+    assert place.pull(archive) == pulled
+    assert place.pull(archive) == Pulled(failed=1)
+    assert {vars(record)["reason"] for record in caplog.records if record.levelname == "WARNING"} == {reason}
+
+
+@pytest.mark.parametrize(
+    ("said", "count"),
+    [
+        (2, 2), (2.0, 2), ("2", 2), ("+2", 2), (b"2 ", 2), (b" 12", 12), (0, 0),
+        (None, None), ("", None), (b"abc ", None), (b"2\\3", None), (b"-1", None), (b"\xb2", None), ("9" * 13, None),
+        (-1, None), (1.5, None), (math.nan, None), (math.inf, None), (True, None), ({}, None),
+    ],
+)  # fmt: skip
+def test_a_count_is_a_whole_number_or_none(said: object, count: int | None) -> None:
+    assert whole_number(said) == count
 
 
 def test_what_is_fetched_and_refused_is_kept_with_its_reason_and_replayed(

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -133,6 +134,21 @@ def test_a_search_that_finds_nothing_says_so_in_many_ways(answer: bytes) -> None
 def test_a_match_without_a_uid_is_not_followed(body: bytes) -> None:
     with scripted(lambda _: (200, JSON, body)) as url, pytest.raises(ArchiveError):
         DicomWeb(url, max_instance_bytes=1).instances(REMOTE)
+
+
+@pytest.mark.parametrize(("said", "count"), [("2", 2), ('"2"', 2), ("NaN", None), ("Infinity", None), ('"abc"', None)])
+def test_an_odd_count_of_instances_is_none(said: str, count: int | None) -> None:
+    found = json.loads(matches("1.3", tag="0020000E"))[0]
+
+    def answers(path: str) -> Answer:
+        if "/series" not in path:
+            return (200, JSON, matches("1.2", tag="0020000D"))
+        told = json.dumps([{**found, "00201209": {"vr": "IS", "Value": ["?"]}}]).replace('"?"', said)
+        return (200, JSON, told.encode())
+
+    with scripted(answers) as url:
+        (series,) = DicomWeb(url, max_instance_bytes=1).series(date(2024, 3, 1))
+    assert series.instances == count
 
 
 def test_an_archive_that_is_away_may_be_asked_again() -> None:

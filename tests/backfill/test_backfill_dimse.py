@@ -151,6 +151,14 @@ def test_a_match_without_a_uid_is_not_followed(found: str | None) -> None:
         archive.instances(REMOTE)
 
 
+@pytest.mark.parametrize(("said", "count"), [("2 ", 2), ("abc", None), ("2\\3", None), ("", None)])
+def test_an_odd_count_of_instances_is_none(said: str, count: int | None) -> None:
+    answer = match(StudyInstanceUID="1.2", SeriesInstanceUID="1.3", Modality="MR")
+    answer.add(DataElement("NumberOfSeriesRelatedInstances", "LO", said))  # of IS pydicom sends nothing odd
+    with opened(Script(find=[(0xFF00, answer)])) as archive:
+        assert [one.instances for one in archive.series(DAY)] == [count]
+
+
 def test_an_archive_without_the_service_is_told_once_and_one_that_is_away_again() -> None:
     with opened(Script(), FIND) as archive, pytest.raises(ArchiveError, match="C-GET") as caught:
         archive.fetch(REMOTE, INSTANCE)

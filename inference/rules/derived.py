@@ -1,12 +1,13 @@
 """Products of an acquisition: ADC, trace, FA, phase and the header they inherit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from inference import labels
 from inference.claims import acquisition_claim, product_claim
 from inference.reading import Finding
 from inference.rules.view import StackView
+from inference.stacks import Stack
 
 _ANATOMY: Final = frozenset({
     labels.T1, labels.T2, labels.PROTON_DENSITY, labels.FLUID_ATTENUATED, labels.STIR, labels.TOF,
@@ -75,8 +76,10 @@ def derived_inherits(view: StackView) -> Iterator[Finding]:
 
 def derived_in_series(view: StackView) -> Iterator[Finding]:
     """Acquired and computed images in one series: a reader that takes the first for all is misled."""
-    acquired = [stack for stack in view.stacks if stack.kind == "magnitude" and product_claim(stack.header) is None]
-    if view.is_map and acquired:
+    if not view.is_map:
+        return
+    acquired = [stack for stack in view.stacks if stack is not view.stack and _is_acquired(stack, view.stacks)]
+    if acquired:
         yield view.finding(
             "derived-in-series",
             "ImageType",
@@ -102,6 +105,11 @@ def _contradicted(view: StackView, label: str, *, trace: bool, fa: bool) -> str 
         magnitude = "M" in values or view.header.complex_image_component == "MAGNITUDE"
         return "P" if magnitude else None
     return None
+
+
+def _is_acquired(stack: Stack, stacks: Sequence[Stack]) -> bool:
+    """A magnitude that neither its image type nor its words call a map: vendors leave ADC maps unmarked."""
+    return stack.kind == "magnitude" and product_claim(stack.header) is None and not StackView(stack, stacks).is_map
 
 
 def _marks_a_map(view: StackView) -> bool:

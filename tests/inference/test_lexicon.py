@@ -167,9 +167,10 @@ def test_localizers_are_called_so_and_claim_no_contrast(text: str) -> None:
 
 
 def test_every_file_of_the_lexicon_holds_lists_of_plain_words_under_known_concepts() -> None:
-    axes = {"agent": {"yes", "no", "named"}, "fat": {"yes", "no", "named"}, "plane": {"axial", "sagittal", "coronal", "oblique"},
-            "contrast": {*CONTRASTS, "TIRM"}, "weak": set(CONTRASTS),
-            "sequence": {"SE", "GR", "EP", "IR", "SSFP", "UTE", "T1FLAIR"}, "product": {"trace", "fa"}}  # fmt: skip
+    axes = {"agent": {"yes", "no", "named"}, "fat": {"yes", "no", "named"},
+            "plane": {"axial", "sagittal", "coronal", "oblique"}, "contrast": {*CONTRASTS, "TIRM"},
+            "weak": set(CONTRASTS), "sequence": {"SE", "GR", "EP", "IR", "SSFP", "UTE", "T1FLAIR"},
+            "product": {"trace", "fa"}}  # fmt: skip
     alone = {"localizer", "relaxometry", "reformat", "neutral", "extremity", "glue", "without", "before"}
     files = sorted(LEXICON.glob("*.json"))
     assert [file.stem for file in files] == ["de", "en", "es", "fr", "glue", "it", "mr", "nl", "pt", "sv"]

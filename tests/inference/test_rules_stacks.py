@@ -135,6 +135,17 @@ def test_a_map_among_the_images_it_was_made_from_is_noted() -> None:
     assert "derived-in-series" not in [finding.code for finding in check(image, [image, adc])]
 
 
+def test_a_map_that_only_its_words_name_is_no_acquired_image() -> None:
+    unmarked = {"image_type": ("DERIVED", "SECONDARY", "COMBINED"), "acquisition_contrast": None}
+    text = {"series_description": "Apparent Diffusion Coefficient (mm2/s)"}
+    one, other = (clean_stack("ge-adc", kind="magnitude", **unmarked, **text, echo_time_ms=te) for te in (60.0, 80.0))
+    image = clean_stack("siemens-trace")
+    assert "derived-in-series" not in [finding.code for finding in check(one, [one])]
+    assert "derived-in-series" not in [finding.code for finding in check(one, [one, other])]
+    (found,) = (finding for finding in check(one, [one, other, image]) if finding.code == "derived-in-series")
+    assert "; 1 of 3 stacks of the series are acquired images" in found.message
+
+
 def test_slices_left_out_on_the_way_leave_the_spacing_right() -> None:
     stack = clean_stack("siemens-t2-tse", slices=9)
     thinned = replace(stack, frames=stack.frames[::3])

@@ -10,6 +10,10 @@ from inference.rules.view import ATTRIBUTES, StackView, text
 
 _RELATIVE: Final = 0.2  # gated sequences follow the heartbeat within this
 _MAJORITY: Final = 0.8
+# What follows from the image itself or from the scanner that made it: the majority's value would falsify the others.
+_OWN: Final = frozenset({
+    "SOPClassUID", "Rows", "Columns", "PixelSpacing", "Manufacturer", "ManufacturerModelName", "MagneticFieldStrength",
+})  # fmt: skip
 
 Value = Callable[[FrameHeader], Hashable]
 
@@ -87,13 +91,13 @@ def _mixed(
     unit = ATTRIBUTES[keyword].unit
     seen = f"{text(samples[common])}{unit} in {count} images"
     rest = ", ".join(f"{text(samples[other])}{unit} in {number}" for other, number in others[:3])
-    suggestion = text(samples[common]) if count >= _MAJORITY * groups.total() else None
+    suggested = keyword not in _OWN and count >= _MAJORITY * groups.total()
     yield view.finding(
         code,
         keyword,
         f"{view.name(keyword)} is {seen} and {rest} of one stack",
         expected="one value in a stack",
-        suggestion=suggestion,
+        suggestion=text(samples[common]) if suggested else None,
         severity=severity,
     )
 

@@ -31,24 +31,24 @@ def grave(stack: Stack, stacks: Sequence[Stack]) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "code", "attribute", "suggestion"),
     [
-        ({"magnetic_field_strength_t": 1.5}, "mixed-equipment", "MagneticFieldStrength", "3"),
-        ({"manufacturer": "GE MEDICAL SYSTEMS"}, "mixed-equipment", "Manufacturer", "SIEMENS"),
-        ({"manufacturer_model_name": "Aera"}, "mixed-equipment", "ManufacturerModelName", "Prisma_fit"),
+        ({"magnetic_field_strength_t": 1.5}, "mixed-equipment", "MagneticFieldStrength", None),
+        ({"manufacturer": "GE MEDICAL SYSTEMS"}, "mixed-equipment", "Manufacturer", None),
+        ({"manufacturer_model_name": "Aera"}, "mixed-equipment", "ManufacturerModelName", None),
         ({"repetition_time_ms": 4.0}, "mixed-timing", "RepetitionTime", "4000"),
         ({"repetition_time_ms": 600.0}, "mixed-timing", "RepetitionTime", "4000"),
         ({"flip_angle_deg": 15.0}, "mixed-timing", "FlipAngle", "150"),
         ({"echo_time_ms": 0.098}, "mixed-timing", "EchoTime", "98"),
         ({"scanning_sequence": ("GR",)}, "mixed-timing", "ScanningSequence", "SE"),
-        ({"rows_px": 512}, "mixed-geometry", "Rows", "256"),
-        ({"columns_px": 320}, "mixed-geometry", "Columns", "256"),
-        ({"pixel_spacing_mm": (0.5, 0.5)}, "mixed-geometry", "PixelSpacing", "0.9\\0.9"),
+        ({"rows_px": 512}, "mixed-geometry", "Rows", None),
+        ({"columns_px": 320}, "mixed-geometry", "Columns", None),
+        ({"pixel_spacing_mm": (0.5, 0.5)}, "mixed-geometry", "PixelSpacing", None),
         ({"slice_thickness_mm": 1.0}, "mixed-geometry", "SliceThickness", "5"),
-        ({"sop_class_uid": ENHANCED_MR_IMAGE}, "mixed-objects", "SOPClassUID", "1.2.840.10008.5.1.4.1.1.4"),
+        ({"sop_class_uid": ENHANCED_MR_IMAGE}, "mixed-objects", "SOPClassUID", None),
         ({"series_description": "t1_se_tra"}, "mixed-objects", "SeriesDescription", "t2_tse_tra_512"),
     ],
 )
-def test_one_odd_image_in_ten_is_found_and_the_majority_suggested(
-    changes: dict[str, Any], code: str, attribute: str, suggestion: str
+def test_one_odd_image_in_ten_is_found_and_the_majority_suggested_where_it_may_be_entered(
+    changes: dict[str, Any], code: str, attribute: str, suggestion: str | None
 ) -> None:
     findings = mixed("siemens-t2-tse", **changes)
     assert [(one.code, one.attribute, one.suggestion) for one in findings] == [(code, attribute, suggestion)]

@@ -4,17 +4,18 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, select, true, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.ledger.lifecycle import transition
 from dicom_node.ledger.models import CommitmentAsk, DeliveryOrder, Reading, Series
 from dicom_node.ledger.part import LedgerPart, filled, locked
 from dicom_node.ledger.records import LIVE, Delivery, Priority, ReportRow
-from dicom_node.ledger.turns import paced_room, take_paced
+from dicom_node.ledger.turns import keep_probe, mark_away, mark_back, paced_room, probe_from, take_paced
 from inference.identifiers import SeriesInstanceUid, SopInstanceUid
 
 _PACE: Final = "deliver to "  # with the name of a destination: its turn
+_PROBE: Final = "probe "  # with the name of a destination whose last attempt failed: the turn to try it
 _OPEN = DeliveryOrder.state.in_(("pending", "sending", "committing"))
 
 
@@ -22,17 +23,20 @@ class Deliveries(LedgerPart):
     """Deliveries are leased like readings: `next_at` is the next attempt while pending, the end of the lease after."""
 
     def due_deliveries(self, now: datetime, limit: int, *, priority: Priority = LIVE) -> list[int]:
-        """Deliveries of a priority to be tried, the longest due first; to a destination with a pace only as many as it
-        gets by now, and what can wait only while nothing live is due to it."""
-        paced = self._pace_s.keys()
+        """Deliveries of a priority to be tried, the longest due of each destination first and then the next of each.
+
+        To a destination with a pace only as many as it gets by now, to one that is away one as a probe, and what can
+        wait only while nothing live is due to them. So no destination keeps the others waiting.
+        """
+        waiting = select(DeliveryOrder.destination).where(_OPEN, DeliveryOrder.priority == priority).distinct()
+        found: list[tuple[int, datetime, int]] = []
         with self._transactions.read() as session:
-            found = _due(session, now, limit, priority, DeliveryOrder.destination.not_in(paced) if paced else true())
-            for name, every_s in self._pace_s.items():
-                count = min(limit, paced_room(session, _PACE + name, now, every_s))
-                there = DeliveryOrder.destination == name
-                if count and (priority == LIVE or not _due(session, now, 1, LIVE, there)):
-                    found += _due(session, now, count, priority, there)
-        return [row[0] for row in sorted(found, key=lambda row: row[1])[:limit]]
+            for name in session.scalars(waiting.where(DeliveryOrder.next_at <= now)).all():
+                room, there = self._room(session, name, now), DeliveryOrder.destination == name
+                if room is None or priority == LIVE or not _due(session, now, 1, LIVE, there):
+                    due = _due(session, now, limit if room is None else min(limit, room), priority, there)
+                    found += [(place, at, key) for place, (key, at) in enumerate(due)]
+        return [key for _, _, key in sorted(found)[:limit]]
 
     def due_deliveries_of(self, series_uid: SeriesInstanceUid, now: datetime) -> list[tuple[int, Priority]]:
         """Deliveries of a series that are due, with their priority; of what its readers before made, too."""
@@ -43,31 +47,40 @@ class Deliveries(LedgerPart):
             return [(key, priority) for key, priority in rows]
 
     def claim_delivery(self, delivery_id: int, *, owner: str, now: datetime, lease_s: float) -> Delivery | None:
-        """Lease a delivery that is due; None if somebody else has it, it is not due, there is no such delivery or its
-        destination had its share for now, whoever sent it."""
+        """Lease a delivery that is due; None if somebody else has it, it is not due, there is no such delivery, its
+        destination had its share for now, whoever sent it, or it is away and somebody is trying it."""
         due = select(DeliveryOrder).where(DeliveryOrder.id == delivery_id, _OPEN, DeliveryOrder.next_at <= now)
         with self._transactions.write() as session:
             row = session.scalars(due.with_for_update(skip_locked=True)).one_or_none()
             if row is None:
                 return None
+            probe, until = _PROBE + row.destination, now + timedelta(seconds=lease_s)
+            away_until = probe_from(session, probe, locked=True)
+            if away_until is not None and away_until > now:
+                return None
             every_s = self._pace_s.get(row.destination)
             if every_s is not None and not take_paced(session, _PACE + row.destination, now, every_s):
                 return None
-            row.state, row.lease_owner, row.next_at = "sending", owner, now + timedelta(seconds=lease_s)
+            keep_probe(session, probe, until)
+            row.state, row.lease_owner, row.next_at = "sending", owner, until
             row.attempts, row.token = row.attempts + 1, row.token + 1
             return _delivery(session, row, owner)
 
     def renew_delivery(self, delivery: Delivery, *, now: datetime, lease_s: float) -> bool:
         """Lengthen the lease of a delivery that takes long; False if somebody else has it by now."""
+        until = now + timedelta(seconds=lease_s)
         statement = (
             update(DeliveryOrder)
             .where(DeliveryOrder.id == delivery.id, DeliveryOrder.state == "sending")
             .where(DeliveryOrder.token == delivery.token)
-            .values(next_at=now + timedelta(seconds=lease_s))
+            .values(next_at=until)
             .returning(DeliveryOrder.id)
         )
         with self._transactions.write() as session:
-            return session.execute(statement).one_or_none() is not None
+            if session.execute(statement).one_or_none() is None:
+                return False
+            keep_probe(session, _PROBE + delivery.destination, until)
+            return True
 
     def delivered(self, delivery: Delivery, *, now: datetime) -> bool:
         """The destination has the report; its series is answered once nothing of its reading is left to deliver.
@@ -79,6 +92,7 @@ class Deliveries(LedgerPart):
             row = _held(session, delivery)
             if series is None or row is None:
                 return False
+            mark_back(session, _PROBE + row.destination)
             _delivered(session, series, row, now)
             return True
 
@@ -93,8 +107,11 @@ class Deliveries(LedgerPart):
                 return False
             row.state, row.lease_owner, row.reason = "pending", None, reason
             row.next_at = None if retry_at is None else max(retry_at, now)
-            if retry_at is None:
+            if retry_at is None:  # which says something of the report, and nothing of the destination
                 row.state = "dead"
+                keep_probe(session, _PROBE + row.destination, now)
+            else:
+                mark_away(session, _PROBE + row.destination, now)
             return True
 
     def asking(self, delivery: Delivery, transaction_uid: str, *, now: datetime) -> bool:
@@ -118,6 +135,7 @@ class Deliveries(LedgerPart):
                 return False
             row.state, row.lease_owner, row.next_at, row.reason = "committing", None, answer_by, None
             row.asks += 1
+            mark_back(session, _PROBE + row.destination)
             return True
 
     def committed(
@@ -158,6 +176,14 @@ class Deliveries(LedgerPart):
             fresh = {"state": "pending", "attempts": 0, "asks": 0, "stored": False, "next_at": now}
             revived = dead.values(**fresh).returning(DeliveryOrder.id)
             return len(session.execute(revived).all())
+
+    def _room(self, session: Session, name: str, now: datetime) -> int | None:
+        """How many deliveries a destination may be sent now; None: any number."""
+        every_s, away_until = self._pace_s.get(name), probe_from(session, _PROBE + name)
+        room = None if every_s is None else paced_room(session, _PACE + name, now, every_s)
+        if away_until is None:
+            return room
+        return 0 if away_until > now or room == 0 else 1
 
 
 def _due(

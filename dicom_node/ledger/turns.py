@@ -3,13 +3,14 @@
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import Update, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.ledger.models import Turn
 from dicom_node.ledger.part import LedgerPart, insert_new
 
 BURST_S: Final = 5.0  # what was not used of a pace in so many seconds may be used at once
+_AWAY: Final = "away"  # owner of the turn of what failed when it was last tried
 _NEW_TURN: Final = insert_new(Turn, Turn.name)
 
 
@@ -48,6 +49,32 @@ def take_paced(session: Session, name: str, now: datetime, every_s: float) -> bo
         return False
     row.until = max(row.until, now - timedelta(seconds=BURST_S)) + timedelta(seconds=every_s)
     return True
+
+
+def mark_away(session: Session, name: str, now: datetime) -> None:
+    """It failed: until it does not, it is tried by one at a time."""
+    row = _locked(session, name, now)
+    row.owner, row.until = _AWAY, now
+
+
+def mark_back(session: Session, name: str) -> None:
+    """It did not fail: it may be tried by any number at once."""
+    session.execute(_away(name).values(owner=None))
+
+
+def keep_probe(session: Session, name: str, until: datetime) -> None:
+    """Nobody else tries what is away until then; nothing where it is not."""
+    session.execute(_away(name).values(until=until))
+
+
+def probe_from(session: Session, name: str, *, locked: bool = False) -> datetime | None:
+    """From when what is away may be tried, `locked` until the transaction ends; None if it is not away."""
+    statement = select(Turn.until).where(Turn.name == name, Turn.owner == _AWAY)
+    return session.scalars(statement.with_for_update() if locked else statement).one_or_none()
+
+
+def _away(name: str) -> Update:
+    return update(Turn).where(Turn.name == name, Turn.owner == _AWAY)
 
 
 def _locked(session: Session, name: str, now: datetime) -> Turn:

@@ -132,3 +132,61 @@ def test_a_turn_is_kept_by_its_owner_until_it_is_lost_or_given_up(ledger: Ledger
     assert not ledger.take_turn("sweep", owner="a", now=at(60), lease_s=30), "it was not a's to give up"
     ledger.give_up_turn("sweep", owner="b", now=at(61))
     assert ledger.take_turn("sweep", owner="a", now=at(61), lease_s=30)
+
+
+def claimed(ledger: Ledger, limit: int, seconds: float = 0, *, priority: Priority = LIVE) -> list[str]:
+    """The destinations of what is due, claimed; what is not given out is left out."""
+    due = ledger.due_deliveries(at(seconds), limit, priority=priority)
+    taken = [ledger.claim_delivery(one, owner="w", now=at(seconds), lease_s=60) for one in due]
+    return [one.destination for one in taken if one is not None]
+
+
+def test_every_destination_gets_its_share_of_what_is_sent(ledger: Ledger):
+    for number in range(4):
+        receive(ledger, f"1.{number}", LIVE)
+        read(ledger, SeriesInstanceUid(f"1.{number}"), *["quick"] * (number == 3), "slow")
+    assert claimed(ledger, 2) == ["slow", "quick"], "the fourth report does not wait for the first three"
+
+
+def test_a_destination_that_is_away_is_tried_by_one_at_a_time(ledger: Ledger):
+    for number in range(4):
+        receive(ledger, f"1.{number}", LIVE)
+        read(ledger, SeriesInstanceUid(f"1.{number}"), "away", "here")
+    keys = ledger.due_deliveries(at(0), 99)
+    first, _, second = (ledger.claim_delivery(key, owner="w", now=at(0), lease_s=60) for key in keys[:3])
+    assert first is not None
+    assert second is not None
+    assert first.destination == second.destination == "away", "nobody knows it yet"
+    assert ledger.delivery_failed(first, "no answer", now=at(1), retry_at=at(9))
+    assert ledger.delivery_failed(second, "no answer", now=at(1), retry_at=at(9))
+
+    assert claimed(ledger, 99, 1) == ["here", "away", "here", "here"]
+    assert claimed(ledger, 99, 10) == []
+    assert ledger.claim_delivery(keys[0], owner="w", now=at(10), lease_s=60) is None, "by whatever queue it came"
+    assert ledger.due_deliveries(at(61), 1) != []
+    probe = ledger.claim_delivery(keys[0], owner="w", now=at(61), lease_s=60)
+    assert probe is not None
+    assert ledger.renew_delivery(probe, now=at(120), lease_s=60)
+    assert claimed(ledger, 99, 130) == ["here"] * 4
+    assert ledger.delivered(probe, now=at(131))
+    assert claimed(ledger, 99, 131) == ["away"] * 3, "it is back"
+
+
+def test_a_probe_whose_sender_is_lost_or_that_is_refused_is_followed_by_another(ledger: Ledger):
+    for number in range(3):
+        receive(ledger, f"1.{number}", LATER if number else LIVE)
+        read(ledger, SeriesInstanceUid(f"1.{number}"), "away")
+    (live,) = ledger.due_deliveries(at(0), 9)
+    failed = ledger.claim_delivery(live, owner="w", now=at(0), lease_s=60)
+    assert failed is not None
+    assert ledger.delivery_failed(failed, "no answer", now=at(1), retry_at=at(5))
+    assert ledger.due_deliveries(at(5), 9, priority=LATER) == [], "what can wait leaves the probe to what is live"
+    assert ledger.due_deliveries(at(4), 9) == []
+    (lost,) = ledger.due_deliveries(at(4), 9, priority=LATER)
+    assert ledger.claim_delivery(lost, owner="w", now=at(4), lease_s=60) is not None
+    assert ledger.due_deliveries(at(63), 9) == []
+    assert ledger.due_deliveries(at(64), 9) == [live]
+    refused = ledger.claim_delivery(live, owner="w", now=at(64), lease_s=60)
+    assert refused is not None
+    assert ledger.delivery_failed(refused, "refused", now=at(65), retry_at=None)
+    assert len(ledger.due_deliveries(at(65), 9, priority=LATER)) == 1

@@ -69,6 +69,9 @@ def association(
         )
     except OSError as error:  # the name of the host is not known
         raise DeliveryError(f"{peer}: {error.strerror}", retry=True) from error
+    except UnicodeError as error:  # it cannot even be asked for
+        rule = "its labels must have 1 to 63 characters"
+        raise DeliveryError(f"{peer}: host {peer.host!r} is no name; {rule} (RFC 1035 2.3.4)", retry=True) from error
     if not link.is_established:
         raise _not_established(peer, link)
     _send_at_once(link)

@@ -186,7 +186,7 @@ def ask_orthanc(source: OrthancSource) -> Answer:
     try:
         link.request("GET", f"{url.path.rstrip('/')}/system", headers=headers)
         answer = link.getresponse()
-    except (OSError, HTTPException) as error:
+    except (OSError, UnicodeError, HTTPException) as error:  # of a host that can be no name, too
         kind_of_error = "its certificate is not trusted" if isinstance(error, ssl.SSLError) else type(error).__name__
         advice = "Is it running, and is the URL in web.orthancs right?"
         return Answer(checks=(broken(name, f"does not answer ({kind_of_error})", advice),))
@@ -229,5 +229,5 @@ def _listens(host: str, port: int) -> bool:
     try:
         with socket.create_connection((host, port), timeout=_TIMEOUT_S):
             return True
-    except OSError:
+    except (OSError, UnicodeError):  # of a host that can be no name
         return False

@@ -138,15 +138,27 @@ class Pipeline:
             try:
                 if self._attempt(delivery):
                     return  # to be committed to
+            except LedgerUnavailableError:
+                raise  # nothing can be said to it; the lease runs out, and the delivery is due again
             except DeliveryError as error:
                 span.failed(str(error))
-                retry = error.retry and delivery.attempt < policy.delivery_max_attempts
-                retry_at = self._clock() + timedelta(seconds=self._pause_s(delivery.attempt)) if retry else None
-                self._ledger.delivery_failed(delivery, str(error), now=self._clock(), retry_at=retry_at)
+                self._not_delivered(delivery, str(error), retry=error.retry)
                 log.warning("report not delivered", extra={**said, "attempt": delivery.attempt, "reason": str(error)})
+                return
+            except Exception as error:
+                span.failed(type(error).__name__)
+                log.exception("delivery failed", extra={**said, "attempt": delivery.attempt})
+                # The text of the error may quote the patient; its type and place are in the log.
+                self._not_delivered(delivery, f"{type(error).__name__} while delivering", retry=True)
                 return
             self._ledger.delivered(delivery, now=self._clock())
         log.info("report delivered", extra={**said, "seconds": _since(begun_s)})
+
+    def _not_delivered(self, delivery: Delivery, reason: str, *, retry: bool) -> None:
+        """Due again later, or dead where that cannot help or was tried often enough."""
+        again = retry and delivery.attempt < self._policy.delivery_max_attempts
+        retry_at = self._clock() + timedelta(seconds=self._pause_s(delivery.attempt)) if again else None
+        self._ledger.delivery_failed(delivery, reason, now=self._clock(), retry_at=retry_at)
 
     def _attempt(self, delivery: Delivery) -> bool:
         """Send what was not taken yet, and have it committed to where that is asked for; whether it is."""

@@ -151,6 +151,13 @@ def test_a_host_without_an_address_is_tried_again(report: Path) -> None:
     assert caught.value.retry
 
 
+@pytest.mark.parametrize("host", ["pacs..example.org", f"{'x' * 64}.example.org"])
+def test_a_host_that_can_be_no_name_is_named_with_its_rule(host: str, report: Path) -> None:
+    destination = DicomDestination(name="archive", peer=Peer(ae_title="ANY", host=host, port=104))
+    with pytest.raises(DeliveryError, match=r"is no name; its labels must have 1 to 63 characters"):
+        destination.deliver(report)
+
+
 @pytest.mark.peer("storescp")
 def test_dcmtk_gets_the_report_byte_for_byte(report: Path, tmp_path: Path) -> None:
     with storescp(tmp_path) as scp:

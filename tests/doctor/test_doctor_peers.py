@@ -120,6 +120,13 @@ def test_an_orthanc_that_is_away_is_broken_and_one_with_another_time_says_so() -
     assert check.state == "broken"
 
 
+def test_a_host_that_can_be_no_name_is_broken() -> None:
+    pacs = DicomDestination(name="pacs", ae_title="PEER", host="pacs..example.org", port=104)
+    assert state_of(pacs)[0] == "broken"
+    assert [one.state for one in ask_orthanc(OrthancSource(url="http://orthanc..example.org")).checks] == ["broken"]
+    assert [one.state for one in ask_node(ScpSettings(host="node..example.org")).checks] == ["warning"]
+
+
 def test_a_broker_that_is_away_is_broken() -> None:
     url = f"redis://:secret@127.0.0.1:{free_port()}/0"
     (check,) = ask_broker(QueueSettings(broker_url=url)).checks  # type: ignore[arg-type]

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from dicom_factory import mr_image, write
 from dicom_node.commitment import Request
 from dicom_node.deliver import DeliveryError
 from dicom_node.deliver.memory import MemoryDestination
+from dicom_node.errors import LedgerUnavailableError
 from dicom_node.ledger.records import Delivery, DeliveryRow, Outcome, ReceivedInstance, ReportRow
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.spool import Spool
@@ -131,7 +134,7 @@ class Asked:
     """A committer that remembers, and fails on order."""
 
     requests: list[Request] = field(default_factory=list[Request])
-    failures: list[DeliveryError] = field(default_factory=list[DeliveryError])
+    failures: list[Exception] = field(default_factory=list[Exception])
 
     def ask(self, request: Request) -> None:
         if self.failures:
@@ -187,3 +190,27 @@ def test_the_pipeline_asks_again_without_sending_again_and_then_gives_up_with_th
     assert ledger.revive_deliveries(now=at(300)) == 1
     work.deliver(key)
     assert list(pacs.reports) == [REPORT]
+
+
+def test_a_fault_while_delivering_counts_as_an_attempt_and_its_text_is_kept_nowhere(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    key, asked, seconds = owe(ledger), Asked(), [0.0]
+    work, _ = pipeline(tmp_path, ledger, asked, lambda: at(seconds[0]))
+    for attempt in range(9):
+        assert row(ledger).state == "pending", f"after {attempt} attempts"
+        asked.failures.append(ValueError("Doe^Jane"))
+        work.deliver(key)
+        assert row(ledger).reason == "ValueError while delivering"
+        seconds[0] += 10
+    assert row(ledger).state == "dead"
+
+
+def test_a_ledger_that_is_away_while_a_report_is_delivered_costs_no_more_than_the_lease(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    key = owe(ledger)
+    work, _ = pipeline(tmp_path, ledger, Asked(failures=[LedgerUnavailableError("away")]), lambda: T0)
+    with pytest.raises(LedgerUnavailableError):
+        work.deliver(key)
+    assert (row(ledger).state, row(ledger).reason) == ("sending", None)

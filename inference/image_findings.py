@@ -7,10 +7,10 @@ from typing import Final
 from inference.captions import NUMERIC_FIELDS, Value
 from inference.claims import Claim
 from inference.contrast import Shown
-from inference.elements import attribute
 from inference.header import FrameHeader
 from inference.judged import JudgedField
 from inference.reading import Finding, Severity
+from inference.rules.view import is_enhanced, own_keyword, recorded, tag
 
 # Where a header may state these claims, the most telling first; `Claim.basis` says which of them it was.
 _SOURCES: Final = {
@@ -53,19 +53,18 @@ def image_findings(
 
 
 def _finding(doubt: Doubt, sight: _Sight, header: FrameHeader, claim: Claim) -> Finding:
-    keyword = _keyword(doubt.field, claim)
-    tag = attribute(keyword).text
-    recorded = _recorded(keyword, doubt, header)
+    stated = _keyword(doubt.field, header, claim)
+    keyword, value = own_keyword(header, stated), _recorded(stated, doubt, header)
     return Finding(
         code=f"image-{doubt.field.words.replace(' ', '-')}",
         source="image",
         attribute=keyword,
-        tag=tag,
-        recorded=recorded,
+        tag=tag(keyword),
+        recorded=value,
         expected=sight.expected,
         p_value=doubt.p_value,
         severity=doubt.severity,
-        message=f"The image {sight.looks}; {keyword} {tag} {_says(doubt, recorded)}",
+        message=f"The image {sight.looks}; {keyword} {tag(keyword)} {_says(doubt, value)}",
         suggestion=f"Check {keyword}"
         + (" against the protocol" if sight.expected is None else f": expected {sight.expected}"),
     )
@@ -96,48 +95,32 @@ def _sight(doubt: Doubt, shown: Shown | None) -> _Sight:
     return vague
 
 
-def _says(doubt: Doubt, recorded: str | None) -> str:
+def _says(doubt: Doubt, value: str | None) -> str:
     """What the attribute says, continuing its name."""
     field, claimed = doubt.field, doubt.claimed
-    if claimed is None or recorded is None:
+    if claimed is None or value is None:
         return "is absent" if not isinstance(claimed, bool) else f"is absent, which claims {_with(claimed, field)}"
     if isinstance(claimed, bool):
-        return f"is {recorded!r}, which claims {_with(claimed, field)}"
+        return f"is {value!r}, which claims {_with(claimed, field)}"
     if field.name == "contrast":
-        return f"is {recorded!r}, which claims {claimed}"
-    return f"is {recorded} {field.unit}".rstrip()
+        return f"is {value!r}, which claims {claimed}"
+    return f"is {value} {field.unit}".rstrip()
 
 
-def _keyword(field: JudgedField, claim: Claim) -> str:
-    """The attribute that states the claim; for the contrast it is the first of the claim's basis."""
+def _keyword(field: JudgedField, header: FrameHeader, claim: Claim) -> str:
+    """The attribute that states the claim, by its classic keyword; of the contrast the first of the claim's basis."""
     if field.name == "contrast":
         return claim.basis[0] if claim.basis else field.keyword
+    if field.name == "fat_suppressed" and not set(claim.basis) & set(_SOURCES[field.name]) and is_enhanced(header):
+        return "SpectrallySelectedSuppression"  # Enhanced MR has no Scan Options
     return next((keyword for keyword in _SOURCES.get(field.name, ()) if keyword in claim.basis), field.keyword)
 
 
 def _recorded(keyword: str, doubt: Doubt, header: FrameHeader) -> str | None:
-    """The attribute's value as text; the claim itself where it comes from an attribute not listed here."""
-    texts = {
-        "SeriesDescription": header.series_description,
-        "ProtocolName": header.protocol_name,
-        "AcquisitionContrast": header.acquisition_contrast,
-        "ContrastBolusAgent": header.contrast_bolus_agent,
-        "SpectrallySelectedSuppression": header.spectrally_selected_suppression,
-        "ImageType": "\\".join(header.image_type) or None,
-        "ScanOptions": "\\".join(header.scan_options) or None,
-        "ScanningSequence": "\\".join(header.scanning_sequence) or None,
-        "EchoTime": _number(header.echo_time_ms),
-        "RepetitionTime": _number(header.repetition_time_ms),
-        "InversionTime": _number(header.inversion_time_ms),
-        "DiffusionBValue": _number(header.b_value_s_mm2),
-    }
-    if keyword in texts:
-        return texts[keyword]
-    return None if doubt.claimed is None else str(doubt.claimed)
-
-
-def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:g}"
+    """The attribute's value as text; the plane itself instead of the six cosines that say it."""
+    if doubt.field.name == "plane":
+        return None if doubt.claimed is None else str(doubt.claimed)
+    return recorded(header, keyword)
 
 
 def _with(value: bool, field: JudgedField) -> str:

@@ -44,7 +44,7 @@ ATTRIBUTES: Final = {
     "ImageType": Attribute("image_type", "", "FrameType"),
     "AcquisitionContrast": Attribute("acquisition_contrast"),
     "SpectrallySelectedSuppression": Attribute("spectrally_selected_suppression"),
-    "ContrastBolusAgent": Attribute("contrast_bolus_agent"),
+    "ContrastBolusAgent": Attribute("contrast_bolus_agent", "", "ContrastBolusAgentSequence"),
     "SeriesDescription": Attribute("series_description"),
     "ProtocolName": Attribute("protocol_name"),
     "DiffusionBValue": Attribute("b_value_s_mm2", " s/mm2"),
@@ -108,12 +108,11 @@ class StackView:
     @property
     def enhanced(self) -> bool:
         """True for Enhanced MR, whose attributes have other names."""
-        return self.header.sop_class_uid in ENHANCED_MR
+        return is_enhanced(self.header)
 
     def keyword(self, keyword: str) -> str:
         """The keyword this object uses for a classic one: EffectiveEchoTime for EchoTime in Enhanced MR."""
-        attribute = ATTRIBUTES.get(keyword)
-        return attribute.enhanced if self.enhanced and attribute and attribute.enhanced else keyword
+        return own_keyword(self.header, keyword)
 
     def name(self, keyword: str) -> str:
         """`EchoTime (0018,0081)`."""
@@ -121,10 +120,7 @@ class StackView:
 
     def recorded(self, keyword: str) -> str | None:
         """The value as the header has it, as text."""
-        if self.enhanced and keyword == "ScanningSequence":
-            return self.header.echo_pulse_sequence
-        value: Any = getattr(self.header, ATTRIBUTES[keyword].field)
-        return text(value)
+        return recorded(self.header, keyword)
 
     def states(self, keyword: str) -> str:
         """`EchoTime (0018,0081) is 98 ms`, or `… is missing`."""
@@ -149,6 +145,25 @@ class StackView:
             message=message,
             suggestion=suggestion,
         )
+
+
+def is_enhanced(header: FrameHeader) -> bool:
+    """True for Enhanced MR, whose attributes have other names."""
+    return header.sop_class_uid in ENHANCED_MR
+
+
+def own_keyword(header: FrameHeader, keyword: str) -> str:
+    """The keyword that the header's object uses for a classic one: EffectiveEchoTime for EchoTime in Enhanced MR."""
+    attribute = ATTRIBUTES.get(keyword)
+    return attribute.enhanced if attribute and attribute.enhanced and is_enhanced(header) else keyword
+
+
+def recorded(header: FrameHeader, keyword: str) -> str | None:
+    """The value of a classic keyword as the header has it, as text."""
+    if keyword == "ScanningSequence" and is_enhanced(header):
+        return header.echo_pulse_sequence
+    value: Any = getattr(header, ATTRIBUTES[keyword].field)
+    return text(value)
 
 
 def tag(keyword: str) -> str:

@@ -13,6 +13,7 @@ from pydicom import dcmread
 
 import dicom_factory
 import tiny_bundle
+from clean_protocols import ENHANCED_MR_IMAGE
 from inference.bundle import Bundle, write_bundle
 from inference.calibration import CalibrationError, Provenance
 from inference.calibration_fit import fit
@@ -23,6 +24,7 @@ from inference.counterfactual import Counterfactuals
 from inference.elements import attribute
 from inference.gate import FARTHEST, NearestNeighbours
 from inference.grid import Grid, GridRow, mean_embedding
+from inference.image_findings import Doubt, image_findings
 from inference.judged import JUDGED
 from inference.manifest import BundleError
 from inference.model import Model, load_model
@@ -190,6 +192,52 @@ def test_the_sentences_say_what_is_seen_and_what_is_recorded(model: Model) -> No
     absent = judged(model, protocol("FLUID_ATTENUATED"), protocol("FLUID_ATTENUATED", InversionTime_ms=None))
     assert absent.findings[0].message.endswith("; InversionTime (0018,0082) is absent")
     assert absent.findings[0].recorded is None
+
+
+@pytest.mark.parametrize(
+    ("image", "header", "recorded", "says"),
+    [
+        (protocol("T2"), protocol("T2", EchoTime_ms=8.0), {}, "EffectiveEchoTime (0018,9082) is 8 ms"),
+        (
+            protocol("FLUID_ATTENUATED"), protocol("FLUID_ATTENUATED", InversionTime_ms=None), {},
+            "InversionTimes (0018,9079) is absent",
+        ),
+        (
+            protocol("T1"), protocol("T1", post_contrast=True), {"contrast_bolus_agent": "Gadovist"},
+            "ContrastBolusAgentSequence (0018,0012) is 'Gadovist', which claims with contrast agent",
+        ),
+        (
+            protocol("T2", fat_suppressed=True), protocol("T2", fat_suppressed=False), {},
+            "SpectrallySelectedSuppression (0018,9025) is absent, which claims without fat suppression",
+        ),
+    ],
+)  # fmt: skip
+def test_enhanced_objects_are_told_the_attributes_they_have(
+    model: Model, image: Caption, header: Caption, recorded: dict[str, Any], says: str
+) -> None:
+    claim = tiny_bundle.claim(header)
+    judgement = judge(
+        embed(model, image, seed=3),
+        model=model,
+        stack=tiny_bundle.stack(header, sop_class_uid=ENHANCED_MR_IMAGE, **recorded),
+        claim=replace(claim, basis=("ContrastBolusAgent",) if recorded else ()),
+        alarm_rate=ALARM_RATE,
+    )
+    finding = judgement.findings[0]
+    assert finding.message.endswith(f"; {says}")
+    assert f"{finding.attribute} {finding.tag} " in says
+    assert finding.suggestion is not None
+    assert finding.suggestion.startswith(f"Check {finding.attribute}: ")
+
+
+def test_the_sequence_of_an_enhanced_object_is_recorded_as_it_writes_it() -> None:
+    header = tiny_bundle.stack(
+        protocol("T2"), sop_class_uid=ENHANCED_MR_IMAGE, scanning_sequence=(), echo_pulse_sequence="SPIN"
+    ).header
+    doubt = Doubt(field=FIELDS["ScanningSequence"], claimed="SE", p_value=None, severity="info")
+    (finding,) = image_findings([doubt], shown=None, header=header, claim=tiny_bundle.claim(protocol("T2")))
+    assert (finding.attribute, finding.recorded) == ("EchoPulseSequence", "SPIN")
+    assert finding.message.endswith("; EchoPulseSequence (0018,9008) is SPIN")
 
 
 def test_evidence_says_whom_it_was_compared_with(model: Model) -> None:

@@ -136,9 +136,11 @@ def test_a_map_among_the_images_it_was_made_from_is_noted() -> None:
 
 
 def test_a_map_that_only_its_words_name_is_no_acquired_image() -> None:
-    unmarked = {"image_type": ("DERIVED", "SECONDARY", "COMBINED"), "acquisition_contrast": None}
-    text = {"series_description": "Apparent Diffusion Coefficient (mm2/s)"}
-    one, other = (clean_stack("ge-adc", kind="magnitude", **unmarked, **text, echo_time_ms=te) for te in (60.0, 80.0))
+    unmarked: dict[str, Any] = {
+        "kind": "magnitude", "image_type": ("DERIVED", "SECONDARY", "COMBINED"), "acquisition_contrast": None,
+        "series_description": "Apparent Diffusion Coefficient (mm2/s)",
+    }  # fmt: skip
+    one, other = (clean_stack("ge-adc", **unmarked, echo_time_ms=te) for te in (60.0, 80.0))
     image = clean_stack("siemens-trace")
     assert "derived-in-series" not in [finding.code for finding in check(one, [one])]
     assert "derived-in-series" not in [finding.code for finding in check(one, [one, other])]

@@ -12,7 +12,7 @@ from inference import labels
 from inference.calibration import Calibration, FieldScore, Level, StackRecord
 from inference.captions import Caption, Value, caption
 from inference.claims import Claim
-from inference.contrast import infer
+from inference.contrast import holds, infer
 from inference.grid import mean_embedding
 from inference.image_findings import Doubt, image_findings
 from inference.judged import JUDGED, variant
@@ -145,12 +145,8 @@ def _granted(against: Mapping[str, float], header: Caption, estimates: Mapping[s
     The values of a contrast come in heaps, and a header's may lie between two of them: likely neither by the grid nor
     beside its other fields, and yet inside the interval that is quoted for the image.
     """
-    possible = {field for field, estimate in estimates.items() if _holds(estimate, header.get(field))}
+    possible = {field for field, estimate in estimates.items() if holds(estimate, header.get(field))}
     return {field: min(nats, 0.0) if field in possible else nats for field, nats in against.items()}
-
-
-def _holds(estimate: Estimate, claimed: Value | None) -> bool:
-    return claimed is not None and estimate.low <= float(claimed) <= estimate.high
 
 
 def _field_score(field: str, nats: float, header: Caption, label: str, family: Group) -> FieldScore:

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from inference.captions import Value
 from inference.grid import Grid, mean_embedding
 from inference.reading import Answer, Choice, Contrast, Estimate
 
@@ -46,6 +47,11 @@ def infer(embeddings: Float32[np.ndarray, "n d"], grid: Grid) -> Shown:
         contrast=contrast,
         estimates={field: estimate for field, estimate in estimates.items() if estimate is not None},
     )
+
+
+def holds(estimate: Estimate, value: Value | None) -> bool:
+    """True if the value lies in the interval that is quoted for the image."""
+    return value is not None and estimate.low <= float(value) <= estimate.high
 
 
 def weighted_quantile(values: Float64[np.ndarray, " n"], weights: Float64[np.ndarray, " n"], quantile: float) -> float:

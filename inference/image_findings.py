@@ -6,17 +6,22 @@ from typing import Final
 
 from inference.captions import NUMERIC_FIELDS, Value
 from inference.claims import Claim
-from inference.contrast import Shown
+from inference.contrast import Shown, holds
 from inference.header import FrameHeader
 from inference.judged import JudgedField
 from inference.reading import Finding, Severity
-from inference.rules.view import is_enhanced, own_keyword, recorded, tag
+from inference.rules.view import ATTRIBUTES, is_enhanced, own_keyword, recorded, tag
 
 # Where a header may state these claims, the most telling first; `Claim.basis` says which of them it was.
 _SOURCES: Final = {
     "post_contrast": ("ContrastBolusAgent", "SeriesDescription", "ProtocolName"),
     "fat_suppressed": ("ScanOptions", "SpectrallySelectedSuppression", "SeriesDescription", "ProtocolName"),
 }
+
+_TIMING: Final = frozenset({
+    "EchoTime", "RepetitionTime", "InversionTime", "FlipAngle", "DiffusionBValue", "ScanningSequence",
+    "SequenceVariant",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,9 +59,11 @@ def image_findings(
 
 def _finding(doubt: Doubt, sight: _Sight, header: FrameHeader, claim: Claim) -> Finding:
     stated = _keyword(doubt.field, header, claim)
+    if doubt.field.name == "contrast" and stated in _TIMING:
+        return _of_timing(doubt, sight, header, claim)
     keyword, value = own_keyword(header, stated), _recorded(stated, doubt, header)
     return Finding(
-        code=f"image-{doubt.field.words.replace(' ', '-')}",
+        code=_code(doubt),
         source="image",
         attribute=keyword,
         tag=tag(keyword),
@@ -68,6 +75,37 @@ def _finding(doubt: Doubt, sight: _Sight, header: FrameHeader, claim: Claim) -> 
         suggestion=f"Check {keyword}"
         + (" against the protocol" if sight.expected is None else f": expected {sight.expected}"),
     )
+
+
+def _of_timing(doubt: Doubt, sight: _Sight, header: FrameHeader, claim: Claim) -> Finding:
+    """The contrast where no words and timing alone claim it: a contrast is no value that an echo time could have."""
+    values = {name: recorded(header, name) for name in claim.basis if name in _TIMING}
+    stated = [name for name, value in values.items() if value is not None] or [claim.basis[0]]
+    keywords = [own_keyword(header, name) for name in stated]
+    timing = [
+        f"{keyword} {tag(keyword)} is {values[name]}{ATTRIBUTES[name].unit}"
+        for keyword, name in zip(keywords, stated, strict=True)
+    ]
+    return Finding(
+        code=_code(doubt),
+        source="image",
+        attribute=keywords[0],
+        tag=tag(keywords[0]),
+        recorded=values[stated[0]],
+        expected=None if sight.expected is None else f"the timing of {sight.expected}",
+        p_value=doubt.p_value,
+        severity=doubt.severity,
+        message=f"The image {sight.looks}; {_listed(timing)}, the timing of {doubt.claimed}",
+        suggestion=f"Check {_listed(keywords)} against the protocol",
+    )
+
+
+def _code(doubt: Doubt) -> str:
+    return f"image-{doubt.field.words.replace(' ', '-')}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _sight(doubt: Doubt, shown: Shown | None) -> _Sight:
@@ -82,7 +120,7 @@ def _sight(doubt: Doubt, shown: Shown | None) -> _Sight:
         estimate = shown.estimates.get(field.name)
         if estimate is None and claimed is not None:
             return _Sight(looks=f"looks like {label} without {field.words}", expected=f"no {field.words}")
-        if estimate is not None and not field.agree(claimed, estimate.value):
+        if estimate is not None and not field.agree(claimed, estimate.value) and not holds(estimate, claimed):
             span = f"{estimate.low:g} to {estimate.high:g} {field.unit}"
             return _Sight(
                 looks=f"looks like {label} with {field.words} {span}",

@@ -20,6 +20,7 @@ from inference.calibration_fit import fit
 from inference.captions import Caption, Value
 from inference.claims import Claim
 from inference.consistency import Judgement, group, judge
+from inference.contrast import infer
 from inference.counterfactual import Counterfactuals
 from inference.elements import attribute
 from inference.gate import FARTHEST, NearestNeighbours
@@ -29,6 +30,7 @@ from inference.judged import JUDGED
 from inference.manifest import BundleError
 from inference.model import Model, load_model
 from inference.read import Reader, read_paths
+from inference.reading import Estimate
 from tiny_bundle import embed, protocol
 
 FIELDS = {field.name: field for field in JUDGED}
@@ -238,6 +240,40 @@ def test_the_sequence_of_an_enhanced_object_is_recorded_as_it_writes_it() -> Non
     (finding,) = image_findings([doubt], shown=None, header=header, claim=tiny_bundle.claim(protocol("T2")))
     assert (finding.attribute, finding.recorded) == ("EchoPulseSequence", "SPIN")
     assert finding.message.endswith("; EchoPulseSequence (0018,9008) is SPIN")
+
+
+def test_a_number_inside_the_quoted_interval_is_not_said_to_lie_outside(model: Model) -> None:
+    """Nothing of the interval is said where a doubt is left after all, nor an interval that the number fits."""
+    shown = infer(embed(model, protocol("T2"), seed=3), model.grid)
+    estimate = Estimate(value=100.0, low=40.0, high=180.0, coverage=0.9)
+    shown = replace(shown, estimates={"EchoTime_ms": estimate})
+
+    def said(echo_time_ms: float) -> str:
+        header = tiny_bundle.stack(protocol("T2", EchoTime_ms=echo_time_ms)).header
+        doubt = Doubt(field=FIELDS["EchoTime_ms"], claimed=echo_time_ms, p_value=0.001, severity="warning")
+        (finding,) = image_findings([doubt], shown=shown, header=header, claim=tiny_bundle.claim(protocol("T2")))
+        return f"{finding.message}. {finding.suggestion}"
+
+    assert said(50.0) == (
+        "The image fits the echo time of its header worse than other images do; EchoTime (0018,0081) is 50 ms. "
+        "Check EchoTime against the protocol"
+    )
+    assert "with echo time 40 to 180 ms; EchoTime (0018,0081) is 30 ms" in said(30.0)
+
+
+def test_a_contrast_that_the_timing_claims_is_doubted_by_its_timing(model: Model) -> None:
+    shown = infer(embed(model, protocol("T2"), seed=3), model.grid)
+    header = tiny_bundle.stack(protocol("T1"), inversion_time_ms=None, echo_time_ms=12.0, repetition_time_ms=550.0)
+    basis = ("EchoTime", "RepetitionTime", "InversionTime", "ScanningSequence", "ScanOptions")
+    claim = replace(tiny_bundle.claim(protocol("T1")), basis=basis)
+    doubt = Doubt(field=FIELDS["contrast"], claimed="T1", p_value=0.001, severity="warning")
+    (finding,) = image_findings([doubt], shown=shown, header=header.header, claim=claim)
+    assert finding.message == (
+        "The image looks like T2 (0.97); EchoTime (0018,0081) is 12 ms, RepetitionTime (0018,0080) is 550 ms and "
+        "ScanningSequence (0018,0020) is SE, the timing of T1"
+    )
+    assert (finding.attribute, finding.recorded, finding.expected) == ("EchoTime", "12", "the timing of T2")
+    assert finding.suggestion == "Check EchoTime, RepetitionTime and ScanningSequence against the protocol"
 
 
 def test_evidence_says_whom_it_was_compared_with(model: Model) -> None:

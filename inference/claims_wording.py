@@ -27,6 +27,7 @@ _NAMED: Final = {"agent": ("without", "before"), "fat": ("without",)}  # axis to
 _COMPOSED: Final = frozenset({"without", "before", *(f"{axis}:named" for axis in _NAMED)})  # no concepts of a text
 
 _CAMEL = re.compile(r"(?<=[a-zäöüßéèåø])(?=[A-Z])")
+_TOKEN = re.compile(r"[^\W_]+")
 # T2* is one word; a minus is a sign only at the edge of a word: `-C`, `C-`, `+/-C`, but not `C-spine` nor `GD - FS`.
 _WORD = re.compile(r"t2 ?\*|\+|(?<![a-z0-9])-(?=[^\s_-])|(?<=[^\s_-])-(?![a-z0-9])|[a-z0-9]+")
 _TRAILING_SIZE = re.compile(r"[0-9]+mm$")
@@ -86,8 +87,19 @@ def description_claim(text: str | None) -> DescriptionClaim:
 
 
 def _plain(text: str) -> str:
-    """Camel case apart, accents off, case folded: `Sättigung` -> `sattigung`, `mKM` -> `m km`."""
-    decomposed = unicodedata.normalize("NFKD", _CAMEL.sub(" ", text))
+    """Camel case apart, accents off, case folded: `Sättigung` -> `sattigung`, `PostGd` -> `post gd`.
+
+    A word that the lexicon knows whole stays whole: `SmartBrain`, `VenoBOLD`.
+    """
+    return _folded(_TOKEN.sub(lambda word: word[0] if _folded(word[0]) in _vocabulary() else _apart(word[0]), text))
+
+
+def _apart(word: str) -> str:
+    return _CAMEL.sub(" ", word)
+
+
+def _folded(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", text)
     return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
 
 

@@ -41,7 +41,8 @@ CONTRAST_OF = {
     "ADC DWI": "ADC", "ADC map (DWI)": "ADC", "ADC from DWI": "ADC", "dADC - DWI_3b": "ADC", "Mapa ADC difusion": "ADC",
     "Carte ADC diffusion": "ADC", "mappa ADC diffusione": "ADC", "ADC diffusie": "ADC", "eADC DWI": "DERIVED_MAP",
     "DTI FA map b1000": "DERIVED_MAP", "b1000 FA": "DERIVED_MAP", "ep2d_diff_b50_800_ADC_TRACEW": "DIFFUSION",
-    "swi_Mag": "SUSCEPTIBILITY", "Ax SWAN": "SUSCEPTIBILITY", "SWIp": "SUSCEPTIBILITY", "Pha_Images": "PHASE",
+    "swi_Mag": "SUSCEPTIBILITY", "VenoBOLD": "SUSCEPTIBILITY",
+    "Ax SWAN": "SUSCEPTIBILITY", "SWIp": "SUSCEPTIBILITY", "Pha_Images": "PHASE",
     "3D TOF MRA": "TOF", "TOF_3D_multi-slab": "TOF", "TimeOfFlight": "TOF", "3D ASL": "PERFUSION",
     "pcasl_2d_m0": "PERFUSION",
     "Perfusion_Weighted": "PERFUSION", "ep2d_perf": "PERFUSION", "4D Flow": "FLOW_ENCODED",
@@ -158,8 +159,23 @@ def test_ultrashort_sequences_by_their_vendors_names(text: str) -> None:
     assert "sequence:UTE" in description_claim(text).concepts
 
 
+SPELLINGS = (
+    "SmartBrain", "VenoBOLD", "DarkFluid", "TrueFISP", "TimeOfFlight", "PreScan", "PlanScan", "FatSat", "FatSup",
+    "MultiEcho", "DualEcho", "PhaseMap", "FatFraction", "FieldMap", "SpinEcho", "GradientEcho", "ColFA", "relCBF",
+    "StarVIBE", "eTHRIVE", "mFFE", "bFFE", "isoDWI", "oZTEo", "SyntAC", "SyMRI", "mKM", "nonFS", "PostCon", "PreCon",
+    "AAScout", "SatGraisse", "VetSat", "ParaCor", "T2Star", "T2Prep", "T1Map", "TraceW", "SWIp", "TruFI",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_one_word_of_the_lexicon_is_found_in_its_camel_case_spelling(text: str) -> None:
+    files = [json.loads(file.read_text(encoding="utf-8")) for file in LEXICON.glob("*.json") if file.stem != "glue"]
+    assert any(text.casefold() in terms for file in files for terms in file.values()), "no term of the lexicon"
+    assert description_claim(text).concepts == description_claim(text.casefold()).concepts
+
+
 @pytest.mark.parametrize(
-    "text", ["3-Plane Localizer", "AAHead_Scout", "Survey", "Übersicht", "Repérage", "localizador"]
+    "text", ["3-Plane Localizer", "SmartBrain_T1", "AAHead_Scout", "Survey", "Übersicht", "Repérage", "localizador"]
 )
 def test_localizers_are_called_so_and_claim_no_contrast(text: str) -> None:
     assert description_claim(text).localizer

@@ -211,7 +211,7 @@ class CommitmentSettings(Section):
 
     enabled: bool = True  # senders may ask
     answer_s: PositiveSeconds = 3600  # destinations that have not answered by then are asked again ...
-    max_asks: Count = 24  # ... so many times in all; then the delivery is dead
+    max_asks: Count = 24  # ... so many times in all; then the delivery is dead; who refuses waits up to answer_s, too
     peers: tuple[CommitmentPeer, ...] = ()  # senders that take answers; others only while their association is open
 
 

@@ -1,11 +1,13 @@
 """Where the objects that receive are built from settings: a process that serves associations imports nothing else."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 from sqlalchemy import Engine
 
 from dicom_node.commitment.reporter import Reporter, ReportPolicy
 from dicom_node.commitment.scp import CommitmentScp
+from dicom_node.deliver import back_off
 from dicom_node.deliver.scu import Peer
 from dicom_node.ledger.engine import open_engine
 from dicom_node.ledger.records import LIVE, Priority
@@ -90,6 +92,6 @@ def make_commitment_scp(settings: Settings, *, ledger: Ledger, reporter: Reporte
         reporter=reporter,
         clock=utc_now,
         answering=settings.commitment.enabled,
-        retry_s=settings.work.retry_s,
+        pause_s=partial(back_off, first_s=settings.work.retry_s, longest_s=settings.commitment.answer_s),
         settle=recorder.flush,
     )

@@ -21,6 +21,7 @@ from dicom_node.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Report
 from dicom_node.commitment.messages import ALL_COMMITTED, REQUEST_COMMITMENT, SOME_FAILED, read_report, read_request
 from dicom_node.commitment.reporter import Reporter
 from dicom_node.commitment.theirs import LONGEST_WAIT_S, TheirAssociation
+from dicom_node.deliver import back_off
 from dicom_node.errors import SUCCESS, CannotUnderstandError, NodeError
 from dicom_node.ledger.store import Ledger
 from dicom_node.receive.guard import Handler
@@ -60,13 +61,13 @@ class CommitmentScp:
         reporter: Reporter,
         clock: Callable[[], datetime],
         answering: bool = True,
-        retry_s: float = 10.0,
+        pause_s: Callable[[int], float] = lambda asks: back_off(asks, first_s=10.0, longest_s=3600.0),
         settle: Callable[[], None] = lambda: None,
     ) -> None:
-        """`answering`: senders may ask; `retry_s`: until what a destination does not commit to is sent to it again;
-        `settle` returns once every instance that was answered for is in the ledger."""
+        """`answering`: senders may ask; `pause_s`: until what a destination does not commit to is sent to it again, by
+        how often it was asked; `settle` returns once every instance that was answered for is in the ledger."""
         self._ledger, self._reporter, self._clock = ledger, reporter, clock
-        self._answering, self._retry_s, self._settle = answering, retry_s, settle
+        self._answering, self._pause_s, self._settle = answering, pause_s, settle
         self._waiting: dict[Association, TheirAssociation] = {}
         self._lock = threading.Lock()
 
@@ -128,13 +129,12 @@ class CommitmentScp:
             if request.EventInformation is None:
                 raise CannotUnderstandError("the report has no Event Information (PS3.4 J.3.3.1)")
             report = read_report(request.EventInformation.getvalue(), str(event.context.transfer_syntax))
-            now = self._clock()
             known = self._ledger.committed(
                 report.transaction_uid,
                 uids={one.sop_instance_uid for one in report.committed},
                 reason=_refusal(report),
-                now=now,
-                retry_at=now + timedelta(seconds=self._retry_s),
+                now=self._clock(),
+                pause_s=self._pause_s,
             )
         except CannotUnderstandError as error:
             status, reason = _INVALID_ARGUMENT, str(error)

@@ -1,6 +1,6 @@
 """The part of the ledger that knows which report still has to get where."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -139,9 +139,17 @@ class Deliveries(LedgerPart):
             return True
 
     def committed(
-        self, transaction_uid: str, *, uids: Collection[str], reason: str | None, now: datetime, retry_at: datetime
+        self,
+        transaction_uid: str,
+        *,
+        uids: Collection[str],
+        reason: str | None,
+        now: datetime,
+        pause_s: Callable[[int], float],
     ) -> bool:
-        """A destination answered: it commits to `uids`, or not to all for a reason, and is sent them at `retry_at`.
+        """A destination answered: it commits to `uids`, or not to all for a reason, and is sent them again.
+
+        `pause_s` says after how many seconds, by how often it was asked (from 1).
 
         False if the transaction is none of ours. An answer to an earlier question counts like one to the last.
         """
@@ -163,7 +171,8 @@ class Deliveries(LedgerPart):
             if reason is None and found[2] in uids:
                 _delivered(session, series, row, now)
             elif row.state != "dead":
-                row.state, row.lease_owner, row.stored, row.next_at = "pending", None, False, retry_at
+                row.state, row.lease_owner, row.stored = "pending", None, False
+                row.next_at = now + timedelta(seconds=pause_s(max(1, row.asks)))
                 row.reason = reason or "the peer's commitment does not name the report"
             return True
 
@@ -229,6 +238,7 @@ def _delivery(session: Session, row: DeliveryOrder, owner: str) -> Delivery:
         lease_until=filled(row.next_at),
         stored=bool(row.stored),
         asks=row.asks,
+        reason=row.reason,
     )
 
 

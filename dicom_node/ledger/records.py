@@ -162,6 +162,7 @@ class Delivery:
     lease_until: datetime
     stored: bool = False  # the destination took it in an earlier attempt, and has not committed to it yet
     asks: int = 0  # how many times it was asked to commit
+    reason: str | None = None  # why the last attempt failed, or what it answered to the last question
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -187,8 +187,9 @@ class Pipeline:
         """Have the destination commit to what it took; the delivery is made when it has answered that it does."""
         policy = self._policy
         if delivery.asks >= policy.commitment_max_asks:
-            raise DeliveryError(f"the peer took the report and did not commit to it, asked {delivery.asks} times",
-                                retry=False)  # fmt: skip
+            said = f"; the last time: {delivery.reason}" if delivery.reason else ""
+            text = f"the peer took the report and did not commit to it, asked {delivery.asks} times{said}"
+            raise DeliveryError(text, retry=False)
         files = [read_report(path) for path in paths]
         references = tuple(
             Reference(sop_class_uid=str(file.dataset.SOPClassUID), sop_instance_uid=file.sop_instance_uid)

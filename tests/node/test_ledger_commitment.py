@@ -61,7 +61,7 @@ def ask(ledger: Ledger, delivery: Delivery, transaction: str, seconds: float = 0
 
 
 def answer(ledger: Ledger, transaction: str, *uids: str, reason: str | None = None, seconds: float = 10) -> bool:
-    return ledger.committed(transaction, uids=uids, reason=reason, now=at(seconds), retry_at=at(seconds))
+    return ledger.committed(transaction, uids=uids, reason=reason, now=at(seconds), pause_s=lambda asks: 10 * asks)
 
 
 def row(ledger: Ledger) -> DeliveryRow:
@@ -111,16 +111,26 @@ def test_what_is_refused_or_not_named_is_sent_again(ledger: Ledger) -> None:
     key = owe(ledger)
     ask(ledger, claim(ledger, key), "2.25.7")
     assert answer(ledger, "2.25.7", reason="0x0112")
-    assert (row(ledger).state, row(ledger).reason, row(ledger).next_at) == ("pending", "0x0112", at(10))
-    again = claim(ledger, key, 10)
-    assert (again.stored, again.asks) == (False, 1)
-    ask(ledger, again, "2.25.8", 10)
-    assert answer(ledger, "2.25.8", "1.2.3.99", seconds=20)
+    assert (row(ledger).state, row(ledger).reason, row(ledger).next_at) == ("pending", "0x0112", at(20))
+    again = claim(ledger, key, 20)
+    assert (again.stored, again.asks, again.reason) == (False, 1, "0x0112")
+    ask(ledger, again, "2.25.8", 20)
+    assert answer(ledger, "2.25.8", "1.2.3.99", seconds=30)
     assert row(ledger).reason == "the peer's commitment does not name the report"
-    third = claim(ledger, key, 20)
-    assert ledger.asking(third, "2.25.9", now=at(20))
-    assert answer(ledger, "2.25.9", reason="0x0112", seconds=30)  # before `asked`: the question counts
-    assert claim(ledger, key, 30).asks == 3
+    assert row(ledger).next_at == at(50), "who refuses again is left alone for longer"
+    third = claim(ledger, key, 50)
+    assert ledger.asking(third, "2.25.9", now=at(50))
+    assert answer(ledger, "2.25.9", reason="0x0112", seconds=60)  # before `asked`: the question counts
+    assert claim(ledger, key, 90).asks == 3
+
+
+def test_a_refusal_of_a_question_that_was_not_counted_is_waited_for_like_the_first(ledger: Ledger) -> None:
+    key = owe(ledger)
+    delivery = claim(ledger, key)
+    assert ledger.asking(delivery, "2.25.7", now=T0)
+    assert ledger.delivery_failed(delivery, "no answer", now=T0, retry_at=at(5))
+    assert answer(ledger, "2.25.7", reason="0x0112")
+    assert row(ledger).next_at == at(20)
 
 
 def test_a_transaction_that_nobody_began_is_not_taken(ledger: Ledger) -> None:
@@ -190,6 +200,18 @@ def test_the_pipeline_asks_again_without_sending_again_and_then_gives_up_with_th
     assert ledger.revive_deliveries(now=at(300)) == 1
     work.deliver(key)
     assert list(pacs.reports) == [REPORT]
+
+
+def test_who_refuses_until_the_end_is_dead_with_what_it_answered_last(tmp_path: Path, ledger: Ledger) -> None:
+    key, asked, seconds = owe(ledger), Asked(), [0.0]
+    work, _ = pipeline(tmp_path, ledger, asked, lambda: at(seconds[0]))
+    for number in range(2):
+        work.deliver(key)
+        assert answer(ledger, asked.requests[number].transaction_uid, reason="0x0213", seconds=seconds[0])
+        seconds[0] += 100
+    work.deliver(key)
+    assert row(ledger).state == "dead"
+    assert str(row(ledger).reason).endswith("asked 2 times; the last time: 0x0213")
 
 
 def test_a_fault_while_delivering_counts_as_an_attempt_and_its_text_is_kept_nowhere(

@@ -1,5 +1,6 @@
 """Sending by C-STORE: an association with a peer, one store request, and what its answer means."""
 
+import queue
 import socket
 import ssl
 from collections.abc import Generator, Sequence
@@ -36,7 +37,7 @@ class Peer:
     association_s: float = 30.0  # for its answer to the request
     tls: ssl.SSLContext | None = None  # one for clients; None: without TLS
     tls_name: str | None = None  # that its certificate must have; None: its host
-    response_s: float = 60.0  # for its answer to one C-STORE, and for any byte at all
+    response_s: float = 60.0  # for its answer to one C-STORE once it is sent, and for any byte at all
 
     def __str__(self) -> str:
         return f"{self.ae_title} at {self.host}:{self.port}"
@@ -110,20 +111,34 @@ class _Caller(ApplicationEntity):
 
 
 class _Answers(DIMSEServiceProvider):
-    """Leaves answers to who asked.
+    """Leaves answers to who asked, and waits for them for `response_s` from when the last of a question was sent.
 
     pynetdicom's reactor also takes messages off the queue and pauses while somebody asks, but a thread that was about
     to look when the pause began looks all the same. On a busy machine it then takes the answer away, and whoever asked
-    waits until `response_s`.
+    waits until `response_s`. That it counts from when a question is queued: what takes longer to send would be aborted
+    while it is sent.
     """
 
     def get_msg(self, block: bool = False) -> Any:
         """The next message; for the reactor, which does not block, only a request of the peer's."""
-        queue: Any = super()
-        _, waiting = queue.peek_msg()
-        if not block and getattr(waiting, "MessageIDBeingRespondedTo", None) is not None:
+        provider: Any = super()
+        if block:
+            return self._next()
+        _, waiting = provider.peek_msg()
+        if getattr(waiting, "MessageIDBeingRespondedTo", None) is not None:
             return None, None
-        return queue.get_msg(block)
+        return provider.get_msg(block)
+
+    def _next(self) -> Any:
+        ours: Any = self  # pynetdicom leaves the type of its messages open
+        to_send = self.dul.to_provider_queue.qsize()
+        while True:
+            try:
+                return ours.msg_queue.get(timeout=self.dimse_timeout)
+            except queue.Empty:
+                before, to_send = to_send, self.dul.to_provider_queue.qsize()
+                if to_send >= before:  # nothing came, and nothing went out either
+                    return None, None
 
 
 def _send_at_once(link: Association) -> None:

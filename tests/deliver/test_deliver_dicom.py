@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty, Queue
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,6 +76,38 @@ def test_an_answer_is_never_lost_to_the_reactor(report: Path) -> None:
             before.set()
             for _ in range(30):  # one of the first few was lost
                 store(link, dcmread(report))
+
+
+class Waiting(Queue[Any]):
+    """The answers of a peer that takes one PDU of the question, if any is left, while it is waited for."""
+
+    def __init__(self, question: Queue[Any], taken: int) -> None:
+        super().__init__()
+        self.question, self.taken = question, taken
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if self.taken == 0 and not self.question.empty():
+            raise Empty
+        if self.question.empty():
+            return 1, "the answer"
+        self.taken -= 1
+        self.question.get()
+        raise Empty
+
+
+@pytest.mark.parametrize(("taken", "answer"), [(9, "the answer"), (2, None), (0, None)])
+def test_what_takes_longer_to_send_than_an_answer_may_take_is_not_aborted(taken: int, answer: str | None) -> None:
+    question = Queue[Any]()
+    for number in range(3):
+        question.put(number)
+    link: Any = SimpleNamespace(dul=SimpleNamespace(to_provider_queue=question), dimse_timeout=5)
+    with (
+        scripted(lambda event: 0x0000) as destination,
+        association(destination.peer, [build_context(Comprehensive3DSRStorage)]) as real,
+    ):
+        answers = type(real.dimse)(link)
+    answers.msg_queue = Waiting(question, taken)
+    assert answers.get_msg(block=True)[1] == answer
 
 
 @pytest.mark.parametrize("status", [0x0000, 0xB000, 0xB006, 0xB007, 0x0107])

@@ -6,14 +6,14 @@ also after a crash. Nothing is written down about it; what is there is what the 
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from dicom_node.errors import NodeError
 from dicom_node.exchange.reports import get_report
-from dicom_node.exchange.store import INSTANCES, NotPublishedError, ObjectStore, StoreError
+from dicom_node.exchange.store import INSTANCES, NotPublishedError, ObjectStore, StoreError, UnreadableFileError
 from dicom_node.ledger.records import LATER, LIVE, Priority
 from dicom_node.ledger.store import Ledger
 from dicom_node.ledger.sweeper import Due
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _BATCH: Final = 256  # series of a priority a round
 _LISTED_S: Final = 60.0  # for so long what the store listed is believed; another node may have removed it
 _REMEMBERED: Final = 4096  # series
+_IN_A_ROW: Final = 3  # series that the store did not take: it takes none
 _MARGIN: Final = timedelta(minutes=5)  # between the clocks of workers, and a reading's end and its commit
 
 
@@ -34,7 +35,7 @@ class PublisherPolicy:
     """Times of the publisher."""
 
     interval_s: float
-    retry_s: float  # after the store was not reachable
+    retry_s: float  # after the store was not reachable, or did not take a series
     ahead_s: float  # series that are due within this time are published as they come
 
 
@@ -59,6 +60,7 @@ class Publisher:
         self._ledger, self._spool, self._store = ledger, spool, store
         self._policy, self._clock = policy, clock
         self._listed: dict[str, _Listed] = {}  # by folder of the series
+        self._failed: dict[SeriesInstanceUid, float] = {}  # series that could not be published; when to try again
         self._reports_since = datetime.fromtimestamp(0, UTC)
         self._problem: str | None = None
         self._not_before_s = 0.0
@@ -86,16 +88,13 @@ class Publisher:
     def round(self) -> int:
         """Publish what is to be read, bring reports; how many instances were published.
 
-        Raises LedgerUnavailableError, or StoreError once the series that wait for it carry the reason.
+        A series that cannot be published carries the reason, and the others go on. Raises LedgerUnavailableError, or
+        StoreError where the store does not answer, or takes nothing: then all that wait for it carry the reason.
         """
         ahead = self._clock() + timedelta(seconds=self._policy.ahead_s)
         waiting = [uid for priority in (LIVE, LATER) for uid in self._ledger.due(ahead, _BATCH, priority=priority)]
-        published = 0
         try:
-            for series in waiting:
-                if self._rounds.are_over:
-                    break
-                published += self._publish(series)
+            published = self._publish_each(waiting)
             self._bring_reports()
         except StoreError as error:
             self._problem = str(error)
@@ -112,23 +111,58 @@ class Publisher:
     def _local(self, series: SeriesInstanceUid) -> frozenset[str]:
         return frozenset(path.name for path in self._spool.instances(series))
 
-    def _publish(self, series: SeriesInstanceUid) -> int:
-        """Publish what is missing of a series; what is there stays, whoever put it there."""
+    def _publish_each(self, waiting: Sequence[SeriesInstanceUid]) -> int:
+        """Publish series, those last that could not be published before; how many instances."""
+        published = in_a_row = 0
+        self._failed = {uid: at_s for uid in waiting if (at_s := self._failed.get(uid)) is not None}
+        for series in sorted(waiting, key=self._failed.__contains__):
+            if self._rounds.are_over:
+                break
+            if self._failed.get(series, 0.0) > time.monotonic():
+                continue
+            missing = self._missing(series)
+            try:
+                self._publish(series, missing)
+            except StoreError as error:
+                in_a_row += not isinstance(error, UnreadableFileError)  # which is no fault of the store
+                if in_a_row == _IN_A_ROW:
+                    raise
+                log.warning("series not published", extra={"series_uid": series, "reason": str(error)})
+                self._ledger.explain([series], str(error))
+                self._failed[series] = time.monotonic() + self._policy.retry_s
+                continue
+            self._failed.pop(series, None)
+            published += len(missing)
+            in_a_row = 0 if missing else in_a_row
+        return published
+
+    def _missing(self, series: SeriesInstanceUid) -> list[str]:
+        """What is not published of a series; what is there stays, whoever put it there."""
         local = self._local(series)
         if not local:  # another node received it
-            return 0
+            return []
         folder = self._spool.series_folder(series)
         listed = self._listed.get(folder.name)
         if listed is None or time.monotonic() - listed.at_s > _LISTED_S:
             listed = _Listed(self._store.names(f"{INSTANCES}/{folder.name}"), time.monotonic())
-        missing = sorted(local - listed.names)
-        self._store.put((folder / name, f"{INSTANCES}/{folder.name}/{name}") for name in missing)
-        while len(self._listed) >= _REMEMBERED:
-            del self._listed[next(iter(self._listed))]
-        self._listed[folder.name] = _Listed(listed.names | local, listed.at_s)
-        if missing:
-            log.info("series published", extra={"series_uid": series, "instances": len(missing)})
-        return len(missing)
+            while len(self._listed) >= _REMEMBERED:
+                del self._listed[next(iter(self._listed))]
+            self._listed[folder.name] = listed
+        return sorted(local - listed.names)
+
+    def _publish(self, series: SeriesInstanceUid, missing: Sequence[str]) -> None:
+        if not missing:
+            return
+        folder = self._spool.series_folder(series)
+        try:
+            self._store.put((folder / name, f"{INSTANCES}/{folder.name}/{name}") for name in missing)
+        except StoreError:  # some of it is there now
+            self._listed.pop(folder.name, None)
+            raise
+        listed = self._listed.get(folder.name)
+        if listed is not None:  # else it was removed meanwhile
+            self._listed[folder.name] = _Listed(listed.names.union(missing), listed.at_s)
+        log.info("series published", extra={"series_uid": series, "instances": len(missing)})
 
     def _bring_reports(self) -> None:
         finished = self._ledger.reports_finished(self._reports_since)

@@ -11,6 +11,7 @@ The same names as in the spool, so no received string is in any of them. A name 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import errno
 import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ COMPANIONS: Final = "companions"
 
 _NO_STORE: Final = "spool.url must be the URL of a store that fsspec knows, such as s3://bucket/prefix"
 _AT_ONCE: Final = 8  # objects on their way; each waits for the network most of its time
+_CHUNK_BYTES: Final = 1 << 20
 # Where a PUT is an object that is whole or none; elsewhere it is written under another name first.
 _ATOMIC: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "adl", "oss"})
 _S3: Final = frozenset({"s3", "s3a"})
@@ -43,6 +45,10 @@ class StoreError(NodeError):
 
 class NotPublishedError(StoreError):
     """An object is not there yet."""
+
+
+class UnreadableFileError(StoreError):
+    """A file that is to be stored cannot be read here; the store has no part in it."""
 
 
 class ObjectStore:
@@ -83,7 +89,10 @@ class ObjectStore:
         return frozenset(path.rstrip("/").rpartition("/")[2] for path in self._asked(ask) if not path.endswith(PART))
 
     def put(self, files: Iterable[tuple[Path, str]]) -> None:
-        """Store files under names, several at once, each whole or not at all. Raises StoreError."""
+        """Store files under names, several at once, each whole or not at all.
+
+        Raises UnreadableFileError for a file, or StoreError.
+        """
         self._all(lambda pair: self._put(*pair), files)
 
     def get(self, files: Iterable[tuple[str, Path]]) -> None:
@@ -113,7 +122,11 @@ class ObjectStore:
             self._files.put_file(str(path), part)
             self._files.mv(part, target)
 
-        self._asked(ask)
+        try:
+            self._asked(ask)
+        except StoreError:  # which of the two it was is not in what the libraries raise
+            _check_readable(path)
+            raise
 
     def _get(self, name: str, path: Path) -> None:
         part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART}")
@@ -151,6 +164,16 @@ def label(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            while file.read(_CHUNK_BYTES):
+                pass
+    except OSError as error:
+        name = errno.errorcode.get(error.errno or 0, "OSError")
+        raise UnreadableFileError(f"a file of it in the spool cannot be read ({name})") from error
 
 
 def _kind(error: Exception) -> str:

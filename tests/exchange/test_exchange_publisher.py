@@ -1,6 +1,7 @@
 """From a node's spool through an object store to a worker that shares nothing with it, and the report back."""
 
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -144,6 +145,66 @@ def test_a_series_waits_with_the_reason_while_the_store_is_away(tmp_path: Path, 
     exchange.publisher.check()
     exchange.work()
     assert exchange.summary(uid).state == "answered"
+
+
+def test_a_file_that_cannot_be_read_keeps_its_own_series_back_and_no_other(exchange: Exchange) -> None:
+    poisoned = [exchange.receive(f"bad {number}") for number in range(4)]
+    good = exchange.receive("good")
+    for uid in poisoned:
+        path = exchange.spool.instances(uid)[0]
+        path.unlink()
+        path.symlink_to(path.name)  # it cannot be opened, by root neither
+    assert exchange.publisher.round() == 3
+    exchange.publisher.check()  # the store is well
+    assert exchange.summary(good).reason is None
+    assert {exchange.summary(uid).reason for uid in poisoned} == {"a file of it in the spool cannot be read (ELOOP)"}
+    exchange.now += timedelta(seconds=60)
+    assert exchange.due() == [good]
+
+
+def refusing(exchange: Exchange, monkeypatch: pytest.MonkeyPatch, *refused: SeriesInstanceUid) -> list[str]:
+    """The store takes nothing of these series; what it was asked to take, by name."""
+    asked, put = list[str](), exchange.store.put
+    folders = {exchange.spool.series_folder(uid).name for uid in refused}
+
+    def chosen(files: Iterable[tuple[Path, str]]) -> None:
+        pairs = list(files)
+        asked.extend(name.split("/")[1] for _, name in pairs[:1])
+        if any(name.split("/")[1] in folders for _, name in pairs):
+            raise StoreError("no")
+        put(pairs)
+
+    monkeypatch.setattr(exchange.store, "put", chosen)
+    return asked
+
+
+def test_what_the_store_does_not_take_is_tried_last_and_not_at_once(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = [exchange.receive(f"bad {number}") for number in range(2)]
+    good = exchange.receive("good")
+    asked = refusing(exchange, monkeypatch, *first)
+    monkeypatch.setattr("dicom_node.exchange.publisher.time.monotonic", lambda: now_s)
+    now_s = 1.0
+    assert exchange.publisher.round() == 3
+    assert len(asked) == 3
+    assert exchange.publisher.round() == 0
+    assert len(asked) == 3
+    assert [exchange.summary(uid).reason for uid in (*first, good)] == ["no", "no", None]
+    later = exchange.receive("later")
+    now_s += POLICY.retry_s
+    assert exchange.publisher.round() == 3
+    assert asked[3] == exchange.spool.series_folder(later).name
+    assert len(asked) == 6
+
+
+def test_a_store_that_takes_nothing_ends_the_round(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    series_uids = [exchange.receive(f"{number}") for number in range(5)]
+    asked = refusing(exchange, monkeypatch, *series_uids)
+    with pytest.raises(StoreError):
+        exchange.publisher.round()
+    assert len(asked) == 3
+    assert [exchange.summary(uid).reason for uid in series_uids] == ["no"] * 5
 
 
 def test_what_another_node_removed_is_published_again(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:

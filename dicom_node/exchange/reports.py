@@ -15,14 +15,15 @@ def put_report(store: ObjectStore, spool: Spool, report: SopInstanceUid) -> None
 
 
 def get_report(store: ObjectStore, spool: Spool, report: SopInstanceUid, *, note: bool) -> None:
-    """Bring a report and what goes with it into `spool`, and its note if it is to stay there.
+    """Bring a report and what goes with it into `spool`, and its note if it is to stay there; then all is synced.
 
     Raises NotPublishedError or StoreError.
     """
     path = spool.report_path(report)
     if names := store.names(f"{COMPANIONS}/{path.stem}"):
         folder = spool.companions_folder(report)
-        store.get((f"{COMPANIONS}/{path.stem}/{name}", folder / name) for name in sorted(names))
-    store.get([(f"{REPORTS}/{path.name}", path)])
+        companions = [(f"{COMPANIONS}/{path.stem}/{name}", folder / name) for name in sorted(names)]
+        store.get(companions, lasting=note)
+    store.get([(f"{REPORTS}/{path.name}", path)], lasting=note)
     if note:
-        store.get([(f"{REPORTS}/{path.stem}.json", path.with_suffix(".json"))])
+        store.get([(f"{REPORTS}/{path.stem}.json", path.with_suffix(".json"))], lasting=True)

@@ -20,7 +20,8 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from dicom_node.errors import NodeError, SettingsError
-from dicom_node.receive.files import PART
+from dicom_node.receive.files import PART, write_whole
+from inference.atomic import sync_file, sync_folder
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ _AT_ONCE: Final = 8  # objects on their way; each waits for the network most of 
 _CHUNK_BYTES: Final = 1 << 20
 # Where a PUT is an object that is whole or none; elsewhere it is written under another name first.
 _ATOMIC: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "adl", "oss"})
+_LOCAL: Final = frozenset({"file", "local"})
 _S3: Final = frozenset({"s3", "s3a"})
 _S3_OPTIONS: Final = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 2}}}
 
@@ -63,7 +65,7 @@ class ObjectStore:
         if not protocol:
             raise SettingsError(_NO_STORE)
         self.label = label(url)
-        self._atomic = protocol in _ATOMIC
+        self._atomic, self._local = protocol in _ATOMIC, protocol in _LOCAL
         try:
             from fsspec.core import url_to_fs
 
@@ -95,9 +97,12 @@ class ObjectStore:
         """
         self._all(lambda pair: self._put(*pair), files)
 
-    def get(self, files: Iterable[tuple[str, Path]]) -> None:
-        """Fetch objects, several at once; a path that exists is whole. Raises NotPublishedError or StoreError."""
-        self._all(lambda pair: self._get(*pair), files)
+    def get(self, files: Iterable[tuple[str, Path]], *, lasting: bool = False) -> None:
+        """Fetch objects, several at once; a path that exists is whole, with `lasting` also after a power cut.
+
+        Raises NotPublishedError or StoreError.
+        """
+        self._all(lambda pair: self._get(*pair, lasting=lasting), files)
 
     def remove(self, folder: str) -> None:
         """Remove a folder with everything in it; harmless where there is none. Raises StoreError."""
@@ -117,6 +122,9 @@ class ObjectStore:
             if self._atomic:
                 self._files.put_file(str(path), target)
                 return
+            if self._local:
+                _write_local(path, Path(target))
+                return
             self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
             part = f"{target}.{secrets.token_hex(4)}{PART}"
             self._files.put_file(str(path), part)
@@ -128,7 +136,7 @@ class ObjectStore:
             _check_readable(path)
             raise
 
-    def _get(self, name: str, path: Path) -> None:
+    def _get(self, name: str, path: Path, *, lasting: bool) -> None:
         part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART}")
 
         def ask() -> None:
@@ -139,9 +147,13 @@ class ObjectStore:
 
         try:
             self._asked(ask)
+            if lasting:
+                sync_file(part)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+        if lasting:
+            sync_folder(path.parent)
 
     def _all(self, do: Callable[[T], None], items: Iterable[T]) -> None:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="objects") as pool:
@@ -164,6 +176,15 @@ def label(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
+
+
+def _write_local(path: Path, target: Path) -> None:
+    """Copy a file to a folder of this machine, or one that it shares, such that it survives a power cut."""
+    if not target.parent.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (target.parent.parent, target.parent.parent.parent):
+            sync_folder(folder)
+    write_whole(target, [path.read_bytes()], replace=True, mode=0o666)  # as the umask has it: others read it too
 
 
 def _check_readable(path: Path) -> None:

@@ -211,11 +211,14 @@ class Spool:
         return sorted((self._companions / _name(report)).glob("*.dcm"))
 
     def reports(self, *, but: Iterable[SopInstanceUid] = ()) -> list[FiledReport]:
-        """Reports with the readings they report, the oldest reading first; all but some."""
+        """Reports with the readings they report, the oldest reading first; all but some.
+
+        A note that cannot be understood is logged and left: the others are not to wait for it.
+        """
         known = {_name(uid) for uid in but}
         notes = (note for note in self._reports.glob("*.json") if note.stem not in known)
-        filed = (_filed(json.loads(note.read_bytes())) for note in notes if note.with_suffix(".dcm").exists())
-        return sorted(filed, key=lambda report: report.created_at)
+        filed = (_read_note(note) for note in notes if note.with_suffix(".dcm").exists())
+        return sorted((one for one in filed if one is not None), key=lambda report: report.created_at)
 
     def store_review(self, review: Review) -> str:
         """Keep what a person said, for good; the digest that names it."""
@@ -324,6 +327,14 @@ def _note(job: Job, outcome: Outcome) -> dict[str, Any]:
         "predecessor_uid": job.predecessor_uid,
         "outcome": asdict(outcome),
     }
+
+
+def _read_note(path: Path) -> FiledReport | None:
+    try:
+        return _filed(json.loads(path.read_bytes()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("a note of a report cannot be understood", extra={"reason": f"{path.name}: {type(error).__name__}"})
+        return None
 
 
 def _filed(note: dict[str, Any]) -> FiledReport:

@@ -82,7 +82,9 @@ def exchange(tmp_path: Path, ledger: Ledger, store: ObjectStore) -> Exchange:
     return Exchange(tmp_path, ledger, store)
 
 
-def test_a_series_is_published_read_elsewhere_and_its_report_comes_home(exchange: Exchange) -> None:
+def test_a_series_is_published_read_elsewhere_and_its_report_comes_home(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uid = exchange.receive("one")
     exchange.now += timedelta(seconds=60)
     assert exchange.due() == []  # nothing of it is published
@@ -93,7 +95,10 @@ def test_a_series_is_published_read_elsewhere_and_its_report_comes_home(exchange
     assert len(list((exchange.folder / "archive").rglob("*.dcm"))) == 1
     assert list((exchange.folder / "fetched").iterdir()) == []
     assert list(exchange.spool.reports()) == []
+    synced = list[Path]()
+    monkeypatch.setattr("dicom_node.exchange.store.sync_file", synced.append)
     exchange.publisher.round()
+    assert [path.name.partition(".")[2].partition(".")[0] for path in synced] == ["dcm", "json"]
     (filed,) = exchange.spool.reports()
     assert filed.series_instance_uid == uid
 

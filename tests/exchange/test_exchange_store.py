@@ -1,5 +1,6 @@
 """The object store: whole objects or none, by whatever URL, and errors that quote no credentials."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,28 @@ def test_what_is_put_again_is_replaced(store: ObjectStore, tmp_path: Path) -> No
     store.get([("reports/a.dcm", tmp_path / "fetched")])
     assert (tmp_path / "fetched").read_bytes() == other.read_bytes()
     assert store.names("reports") == {"a.dcm"}
+
+
+def test_what_is_to_last_is_synced_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path,) = files(tmp_path / "given", 1)
+    synced, fsync = list[tuple[str, set[str]]](), os.fsync
+
+    def watched(descriptor: int) -> None:
+        fsync(descriptor)
+        at = Path(f"/proc/self/fd/{descriptor}").resolve()
+        folder = at if at.is_dir() else at.parent
+        kind = "part" if at.suffix == ".part" else at.name
+        synced.append((kind, {one.name for one in folder.iterdir() if one.suffix == ".dcm"}))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    store, home = ObjectStore(f"file://{tmp_path / 'store'}"), tmp_path / "home"
+    home.mkdir()
+    store.put([(path, "reports/a.dcm")])
+    assert synced[-2:] == [("part", set()), ("reports", {"a.dcm"})]
+    assert [kind for kind, _ in synced[:-2]] == ["store", tmp_path.name]
+    synced.clear()
+    store.get([("reports/a.dcm", home / "a.dcm")], lasting=True)
+    assert synced == [("part", set()), ("home", {"a.dcm"})]
 
 
 def test_what_is_not_there_yet_is_told_and_leaves_no_file(store: ObjectStore, tmp_path: Path) -> None:

@@ -338,6 +338,20 @@ def test_a_report_whose_note_was_not_written_does_not_count(spool: Spool):
     assert spool.reports() == []
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "\0\0", '{"outcome": null}', '{"outcome": {"report": "x"}}'])
+def test_a_note_that_cannot_be_understood_is_logged_and_left_out(
+    spool: Spool, text: str, caplog: pytest.LogCaptureFixture
+):
+    job, outcome = filed()
+    path = spool.store_report(report_object(), job=job, outcome=outcome)
+    broken = path.with_name(f"{'0' * 64}.json")
+    broken.write_text(text)
+    broken.with_suffix(".dcm").write_bytes(b"")
+    assert [report.series_instance_uid for report in spool.reports()] == ["1.2.3"]
+    assert [record.getMessage() for record in caplog.records] == ["a note of a report cannot be understood"]
+    assert broken.exists()
+
+
 def test_what_goes_with_a_report_replaces_what_went_with_it(spool: Spool):
     report = SopInstanceUid("2.25.1")
     assert spool.companions(report) == []

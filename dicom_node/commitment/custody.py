@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
+from uuid import uuid4
 
 from dicom_node.commitment import CLASS_CONFLICT, NO_SUCH_INSTANCE, Failure, Reference, Report, Request
 from dicom_node.ledger.commitments import Held
+from dicom_node.receive.files import read_whole, write_whole
 from dicom_node.receive.spool import Spool
 from inference.identifiers import SopInstanceUid
 
@@ -21,6 +23,20 @@ class HeldInstances(Protocol):
     def held(self, uids: Iterable[SopInstanceUid]) -> Mapping[SopInstanceUid, list[Held]]:
         """What is held under each SOP Instance UID."""
         ...
+
+
+def spool_id(spool: Spool, *, make: bool) -> str | None:
+    """The id of a spool, which all nodes with it share; None where it has none, and is not to be given one.
+
+    Raises SpoolFullError or OutOfResourcesError.
+    """
+    file = spool.root / "spool-id"
+    if make and not file.exists():
+        write_whole(file, [uuid4().hex.encode()], replace=False)
+    try:
+        return bytes(read_whole(file)).decode("ascii", "replace")
+    except FileNotFoundError:
+        return None
 
 
 def judge(request: Request, *, ledger: HeldInstances, spool: Spool) -> Report:

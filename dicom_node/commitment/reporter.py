@@ -10,12 +10,12 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context, build_role
 
-from dicom_node.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Report
-from dicom_node.commitment.custody import judge
+from dicom_node.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Report, Request
+from dicom_node.commitment.custody import judge, spool_id
 from dicom_node.commitment.messages import report_data_set
 from dicom_node.deliver import DeliveryError, back_off
 from dicom_node.deliver.scu import AssociationEndedError, Peer, association
-from dicom_node.errors import LedgerUnavailableError
+from dicom_node.errors import LedgerUnavailableError, OutOfResourcesError
 from dicom_node.ledger.commitments import Commitment
 from dicom_node.ledger.store import Ledger
 from dicom_node.logs import Trouble
@@ -69,22 +69,31 @@ class Reporter:
         self._rounds.wake()
 
     def sweep(self) -> int:
-        """Report what is due; how much that was. Raises LedgerUnavailableError."""
-        due = self._ledger.due_commitments(self._clock(), _BATCH)
+        """Report what is due here; how much that was. Raises LedgerUnavailableError, OutOfResourcesError."""
+        due = self._ledger.due_commitments(self._clock(), _BATCH, spool_id=spool_id(self._spool, make=False))
         for commitment_id in due:
             if not self._rounds.are_over:
                 self.report(commitment_id)
         return len(due)
+
+    def keep(self, calling_aet: str, request: Request, *, due_at: datetime) -> int:
+        """Keep a request to this node, whose report is due at `due_at`; its key.
+
+        Raises LedgerUnavailableError; SpoolFullError or OutOfResourcesError where its spool has no id and gets none.
+        """
+        asked = spool_id(self._spool, make=True)
+        return self._ledger.request_commitment(calling_aet, request, now=self._clock(), due_at=due_at, spool_id=asked)
 
     def report(self, commitment_id: int, tell: Callable[[Report], None] | None = None) -> None:
         """Tell the one who asked by `tell`, on the association it asked on, or else call it.
 
         What it does not take there it is told on an association of ours, at once; what it does not take then, later.
 
-        Raises LedgerUnavailableError; then it is still due.
+        Raises LedgerUnavailableError or OutOfResourcesError; then it is still due.
         """
+        here = spool_id(self._spool, make=False)
         commitment = self._ledger.claim_commitment(
-            commitment_id, now=self._clock(), lease_s=_LEASE_S, early=tell is not None
+            commitment_id, now=self._clock(), lease_s=_LEASE_S, early=tell is not None, spool_id=here
         )
         if commitment is None:
             return
@@ -132,7 +141,7 @@ class Reporter:
         try:
             self.sweep()
             self._trouble.ended()
-        except LedgerUnavailableError as error:  # what is due stays due
+        except (LedgerUnavailableError, OutOfResourcesError) as error:  # what is due stays due
             self._trouble.goes_on(reason=str(error))
 
 

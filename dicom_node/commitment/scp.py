@@ -114,9 +114,7 @@ class CommitmentScp:
             raise CannotUnderstandError("the request has no Action Information (PS3.4 J.3.2.1)")
         self._settle()
         asked = read_request(request.ActionInformation.getvalue(), str(event.context.transfer_syntax))
-        now = self._clock()
-        due_at = now + timedelta(seconds=LONGEST_WAIT_S)
-        found = self._ledger.request_commitment(calling_aet, asked, now=now, due_at=due_at)
+        found = self._reporter.keep(calling_aet, asked, due_at=self._clock() + timedelta(seconds=LONGEST_WAIT_S))
         log.info("commitment requested", extra={"ae_title": calling_aet, "instances": len(asked.references)})
         return SUCCESS, found
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, get_args
 
-from sqlalchemy import Index, Integer, String, Text, UniqueConstraint, func, select, update
+from sqlalchemy import ColumnElement, Index, Integer, String, Text, UniqueConstraint, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dicom_node.commitment import Reference, Request
@@ -34,6 +34,7 @@ class CommitmentOrder(Base):
     next_at: Mapped[datetime | None] = mapped_column(UtcTime)
     token: Mapped[int] = mapped_column(Integer)
     reason: Mapped[str | None] = mapped_column(Text)
+    spool_id: Mapped[str | None] = mapped_column(String(32))  # of the node that was asked; None: nobody knows
 
     __table_args__ = (UniqueConstraint("calling_aet", "transaction_uid"), Index(None, "state", "next_at"))
 
@@ -58,10 +59,15 @@ class Held:
 
 
 class Commitments(LedgerPart):
-    """Requests are kept until their report has been taken by the one who asked."""
+    """Requests are kept until their report has been taken by the one who asked.
 
-    def request_commitment(self, calling_aet: str, request: Request, *, now: datetime, due_at: datetime) -> int:
-        """Keep a request, whose report is due at `due_at`; its key.
+    Nodes that share a ledger may have a spool each: what is safe is known to those with the spool that was asked about.
+    """
+
+    def request_commitment(
+        self, calling_aet: str, request: Request, *, now: datetime, due_at: datetime, spool_id: str | None = None
+    ) -> int:
+        """Keep a request to the node with a spool, whose report is due at `due_at`; its key.
 
         The same transaction of the same peer is one request: while it waits nothing changes; after it was reported, or
         given up, its peer asks because the report did not arrive, so it is reported again.
@@ -80,20 +86,26 @@ class Commitments(LedgerPart):
             elif row.state == "pending" and row.refs == refs:
                 return row.id
             row.refs, row.state, row.attempts, row.next_at, row.reason = refs, "pending", 0, due_at, None
+            row.spool_id = spool_id
             session.flush()
             return row.id
 
-    def due_commitments(self, now: datetime, limit: int) -> list[int]:
-        """Requests to be reported, the longest due first."""
+    def due_commitments(self, now: datetime, limit: int, *, spool_id: str | None = None) -> list[int]:
+        """Requests to be reported by a node with a spool, the longest due first."""
         due = select(CommitmentOrder.id).where(CommitmentOrder.state == "pending", CommitmentOrder.next_at <= now)
+        due = due.where(_asked(spool_id))
         with self._transactions.read() as session:
             return list(session.scalars(due.order_by(CommitmentOrder.next_at).limit(limit)))
 
     def claim_commitment(
-        self, commitment_id: int, *, now: datetime, lease_s: float, early: bool = False
+        self, commitment_id: int, *, now: datetime, lease_s: float, early: bool = False, spool_id: str | None = None
     ) -> Commitment | None:
-        """Lease a request that is due, or with `early` one that was never tried; None if there is nothing to do."""
+        """Lease a request that is due, or with `early` one that was never tried.
+
+        None if there is nothing to do, or a node with another spool was asked.
+        """
         open_ = select(CommitmentOrder).where(CommitmentOrder.id == commitment_id, CommitmentOrder.state == "pending")
+        open_ = open_.where(_asked(spool_id))
         due = CommitmentOrder.next_at <= now
         with self._transactions.write() as session:
             wanted = open_.where(due | (CommitmentOrder.attempts == 0)) if early else open_.where(due)
@@ -176,3 +188,7 @@ class Commitments(LedgerPart):
         )
         with self._transactions.write() as session:
             return session.execute(statement).one_or_none() is not None
+
+
+def _asked(spool_id: str | None) -> ColumnElement[bool]:
+    return (CommitmentOrder.spool_id == spool_id) | CommitmentOrder.spool_id.is_(None)

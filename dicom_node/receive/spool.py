@@ -5,6 +5,7 @@
     reports/<sha256 of SOP Instance UID>.dcm, .json                               a report and the reading it reports
     companions/<sha256 of SOP Instance UID of a report>/<number>.dcm              what goes with a report
     reviews/<sha256 of the file>.json                                             what a person said to a reading
+    spool-id                                                                      by which nodes know whose it is
 
 A name that exists is a file that is whole. No path is built from a received string.
 """

@@ -16,6 +16,7 @@ from pynetdicom.presentation import build_context
 
 from dicom_factory import mr_image
 from dicom_node.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Reference, Report, Request
+from dicom_node.commitment.custody import spool_id
 from dicom_node.commitment.messages import read_report, request_data_set
 from dicom_node.commitment.reporter import Reporter, ReportPolicy
 from dicom_node.commitment.scp import CommitmentScp
@@ -54,10 +55,10 @@ def now() -> datetime:
 class Node:
     """A receiving peer with Storage Commitment, over a spool and a ledger that outlive it."""
 
-    def __init__(self, folder: Path, listener: int | None) -> None:
+    def __init__(self, folder: Path, listener: int | None, *, spool: Spool | None = None) -> None:
         self.engine = open_engine(f"sqlite:///{folder / 'ledger.sqlite3'}", busy_timeout_s=5)
         migrate(self.engine)
-        self.ledger, self.spool = Ledger(self.engine), Spool(folder / "spool")
+        self.ledger, self.spool = Ledger(self.engine), spool or Spool(folder / "spool")
         quiet = QuietTimes(quiet_s=30, quiet_after_release_s=2)
         quarantine = Quarantine(self.spool.root)
         intake = Intake(ledger=self.ledger, spool=self.spool, quarantine=quarantine, quiet=quiet, clock=now)
@@ -195,7 +196,8 @@ def test_a_request_survives_a_restart_and_is_reported_once(tmp_path: Path) -> No
             assert link.send_c_store(IMAGE).Status == 0x0000
             assert ask(link, KNOWN) == 0x0000
             assert ask(link, KNOWN) == 0x0000  # the same transaction again: one request
-        wait_for(lambda: first.ledger.due_commitments(now(), 9), what="the request being due")
+        asked = spool_id(first.spool, make=False)
+        wait_for(lambda: first.ledger.due_commitments(now(), 9, spool_id=asked), what="the request being due")
         assert first.states() == {"pending": 1}
     with sender.listening(port), node(tmp_path, listener=port) as second:
         wait_for(lambda: second.states() == {"reported": 1}, what="the report")
@@ -258,6 +260,40 @@ def test_many_senders_at_once_are_all_told(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         wait_for(lambda: running.states() == {"reported": 18}, what="the ledger")
+
+
+def test_a_node_with_another_spool_leaves_the_answer_to_the_one_that_was_asked(tmp_path: Path) -> None:
+    sender, port = Sender(), free_port()
+    with sender.listening(port), node(tmp_path, listener=port, reporting=False) as asked:
+        other = Node(tmp_path, port, spool=Spool(tmp_path / "another"))
+        with sender.association(asked.scp.port) as link:
+            assert link.send_c_store(IMAGE).Status == 0x0000
+            assert ask(link, KNOWN) == 0x0000
+        here = spool_id(asked.spool, make=False)
+        assert here is not None
+        wait_for(lambda: asked.ledger.due_commitments(now(), 9, spool_id=here), what="the request being due")
+        (key,) = asked.ledger.due_commitments(now(), 9, spool_id=here)
+        for _ in range(2):
+            assert other.reporter.sweep() == 0
+            other.reporter.report(key)
+            assert asked.states() == {"pending": 1}
+            assert spool_id(other.spool, make=True) != here, "without an id, and then with one of its own"
+        assert asked.reporter.sweep() == 1
+        assert asked.states() == {"reported": 1}
+        other.engine.dispose()
+    assert [report for _, report in sender.reports] == [Report(transaction_uid="2.25.7", committed=(KNOWN,), failed=())]
+
+
+def test_nodes_that_share_a_spool_answer_for_each_other_and_what_was_asked_of_nobody_is_answered(
+    tmp_path: Path,
+) -> None:
+    with node(tmp_path, reporting=False) as one:
+        other = Node(tmp_path, None, spool=Spool(one.spool.root))
+        known, unknown = (Request(transaction_uid=f"2.25.{n}", references=(KNOWN,)) for n in (7, 8))
+        one.reporter.keep("SENDER", known, due_at=now())
+        one.ledger.request_commitment("SENDER", unknown, now=now(), due_at=now())
+        assert other.reporter.sweep() == 2
+        other.engine.dispose()
 
 
 def test_a_lease_keeps_others_away_and_ends(tmp_path: Path) -> None:

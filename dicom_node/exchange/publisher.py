@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from dicom_node.errors import NodeError
-from dicom_node.exchange.reports import get_report
+from dicom_node.exchange.reports import get_report, put_report
 from dicom_node.exchange.store import INSTANCES, NotPublishedError, ObjectStore, StoreError, UnreadableFileError
 from dicom_node.ledger.records import LATER, LIVE, Priority
 from dicom_node.ledger.store import Ledger
@@ -24,6 +24,7 @@ from inference.identifiers import SeriesInstanceUid, SopInstanceUid
 log = logging.getLogger(__name__)
 
 _BATCH: Final = 256  # series of a priority a round
+_REPORTS: Final = 32  # deliveries a round, whose reports may be here alone
 _LISTED_S: Final = 60.0  # for so long what the store listed is believed; another node may have removed it
 _REMEMBERED: Final = 4096  # series
 _IN_A_ROW: Final = 3  # series that the store did not take: it takes none
@@ -62,6 +63,7 @@ class Publisher:
         self._listed: dict[str, _Listed] = {}  # by folder of the series
         self._failed: dict[SeriesInstanceUid, float] = {}  # series that could not be published; when to try again
         self._reports_since = datetime.fromtimestamp(0, UTC)
+        self._owed_after: int | None = 0  # the last delivery whose report was published; None once all are
         self._problem: str | None = None
         self._not_before_s = 0.0
         self._rounds = Rounds(self._round, name="publisher", interval_s=policy.interval_s)
@@ -95,6 +97,7 @@ class Publisher:
         waiting = [uid for priority in (LIVE, LATER) for uid in self._ledger.due(ahead, _BATCH, priority=priority)]
         try:
             published = self._publish_each(waiting)
+            self._publish_reports()
             self._bring_reports()
         except StoreError as error:
             self._problem = str(error)
@@ -163,6 +166,27 @@ class Publisher:
         if listed is not None:  # else it was removed meanwhile
             self._listed[folder.name] = _Listed(listed.names.union(missing), listed.at_s)
         log.info("series published", extra={"series_uid": series, "instances": len(missing)})
+
+    def _publish_reports(self) -> None:
+        """Publish reports that are to be delivered and may have been made before there was a store, some a round.
+
+        Once after the start is enough: since then whoever makes one puts it there.
+        """
+        if self._owed_after is None:
+            return
+        owed = self._ledger.reports_undelivered(self._owed_after, _REPORTS)
+        for key, report in owed:
+            if self._rounds.are_over:
+                return
+            path = self._spool.report_path(report)
+            try:
+                if path.exists() and path.with_suffix(".json").exists():
+                    put_report(self._store, self._spool, report)
+            except UnreadableFileError as error:
+                log.warning("report not published", extra={"sop_instance_uid": report, "reason": str(error)})
+            self._owed_after = key
+        if not owed:
+            self._owed_after = None
 
     def _bring_reports(self) -> None:
         finished = self._ledger.reports_finished(self._reports_since)

@@ -43,6 +43,17 @@ class Progress(LedgerPart):
             rows = session.execute(statement.order_by(Reading.finished_at).limit(_MOST))
             return [(filled(finished), SopInstanceUid(filled(report))) for finished, report in rows]
 
+    def reports_undelivered(self, after: int, limit: int) -> list[tuple[int, SopInstanceUid]]:
+        """Deliveries after a key that were not made yet, dead ones too, with their reports, by key."""
+        statement = (
+            select(DeliveryOrder.id, Reading.report_uid)
+            .join(Reading, Reading.id == DeliveryOrder.reading_id)
+            .where(DeliveryOrder.id > after, DeliveryOrder.state != "delivered", Reading.report_uid.is_not(None))
+        )
+        with self._transactions.read() as session:
+            rows = session.execute(statement.order_by(DeliveryOrder.id).limit(limit))
+            return [(key, SopInstanceUid(filled(report))) for key, report in rows]
+
     def made_deliveries(self, since: datetime) -> list[MadeDelivery]:
         """Deliveries that were made since, the oldest first."""
         statement = (

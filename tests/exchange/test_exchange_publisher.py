@@ -9,6 +9,7 @@ import pytest
 
 from dicom_factory import series, write
 from dicom_node.deliver.folder import FolderDestination
+from dicom_node.exchange import publisher
 from dicom_node.exchange.publisher import Publisher, PublisherPolicy, WithPublished
 from dicom_node.exchange.store import ObjectStore, StoreError
 from dicom_node.ledger.records import LIVE, SeriesSummary
@@ -16,7 +17,7 @@ from dicom_node.ledger.store import Ledger
 from dicom_node.receive.quarantine import StoreRequest
 from dicom_node.receive.spool import Spool
 from dicom_node.retention import Remover, RetentionPolicy
-from dicom_node.work.files import StoreFiles
+from dicom_node.work.files import SpoolFiles, StoreFiles, WorkFiles
 from dicom_node.work.pipeline import Pipeline, WorkPolicy
 from inference.identifiers import SeriesInstanceUid
 from inference.read import Reader
@@ -34,11 +35,15 @@ class Exchange:
         self.now, self.folder, self.ledger, self.store = NOW, folder, ledger, store
         self.spool = Spool(folder / "spool")
         self.publisher = self.restarted()
-        self.pipeline = Pipeline(
-            ledger=ledger,
-            files=StoreFiles(store, folder / "fetched"),
+        self.pipeline = self.pipeline_of(StoreFiles(store, folder / "fetched"))
+
+    def pipeline_of(self, files: WorkFiles) -> Pipeline:
+        """A worker that has its files from there."""
+        return Pipeline(
+            ledger=self.ledger,
+            files=files,
             reader=lambda: Reader(model=None),
-            destinations={"archive": FolderDestination(name="archive", folder=folder / "archive")},
+            destinations={"archive": FolderDestination(name="archive", folder=self.folder / "archive")},
             policy=WorkPolicy(
                 owner="w", lease_s=60, retry_s=10, retry_max_s=10, delivery_max_attempts=9, send="all",
             ),
@@ -101,6 +106,27 @@ def test_a_series_is_published_read_elsewhere_and_its_report_comes_home(
     assert [path.name.partition(".")[2].partition(".")[0] for path in synced] == ["dcm", "json"]
     (filed,) = exchange.spool.reports()
     assert filed.series_instance_uid == uid
+
+
+def test_a_report_made_before_there_was_a_store_is_published_and_delivered(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicom_node.exchange.publisher._REPORTS", 1)
+    with_store, exchange.pipeline = exchange.pipeline, exchange.pipeline_of(SpoolFiles(exchange.spool))
+    monkeypatch.setattr(exchange.pipeline, "deliver", lambda delivery: None)  # its destination is away
+    uids = [exchange.receive("one"), exchange.receive("two")]
+    exchange.now += timedelta(seconds=60)
+    for uid in uids:
+        exchange.pipeline.read(uid)
+    assert [exchange.summary(uid).state for uid in uids] == ["read"] * 2
+    exchange.pipeline = with_store
+    put, put_report = list[str](), publisher.put_report
+    monkeypatch.setattr(publisher, "put_report", lambda *given: (put.append(given[2]), put_report(*given)))
+    for _ in range(4):
+        exchange.publisher.round()
+    assert len(put) == len(set(put)) == 2
+    exchange.work()
+    assert [exchange.summary(uid).state for uid in uids] == ["answered"] * 2
 
 
 def test_what_was_published_before_a_crash_is_not_published_again(exchange: Exchange) -> None:
